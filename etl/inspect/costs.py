@@ -140,9 +140,9 @@ def estimate_lines(event_time: str, event_id: str, warehouse: Database) -> Itera
 def _why_estimate(one: Mapping[str, Any]) -> str:
     """Say what shares CloudWatch's total of the hour, of which this call gets a part."""
     if one["method"] == "single caller":
-        return "nobody else called when CloudWatch counted the tokens of the hour"
+        return "no one else called while CloudWatch counted the tokens of the hour"
     if one["weight"] is None:
-        return "CloudWatch's total of the hour, the same for each call: nothing tells their sizes"
+        return "CloudWatch's total of the hour, the same for each call: their sizes are not known"
     per = " at its usual input" if one["unit"] == "input tokens" else ""
     fitted = f"14 days from {one['window_start'][:10]}, by {one['bucket_seconds']} s"
     return (

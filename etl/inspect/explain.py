@@ -335,7 +335,7 @@ def _user(
         why = find_identity(record.get("userIdentity"))[1]
     user, told = call.user_name, _told(call, trial)
     if told:
-        user, why = told, "CloudTrail tells who is behind this session; its ARN does not"
+        user, why = told, "CloudTrail shows who is behind this session; its ARN does not"
     ruled, rule = _rule(UserRule, call._replace(user_name=user), trial)
     if ruled:
         yield Line("user", ruled, f"user {rule}")
@@ -444,13 +444,13 @@ def _team(
     profile, session = profile_of(trial, tail), _session_tags(row, trial)
     evidence = completed(evidence_of(call), row["application"], 0, profile, session)
     how = {
-        SESSION_TAG: f"the tag {tags} of the session, which an event of STS tells",
+        SESSION_TAG: f"the tag {tags} of the session, from an event of STS",
         REQUEST_METADATA: f"the key {' or '.join(key_names(keys.team))} of requestMetadata",
         INFERENCE_PROFILE: f"the tag {tags} of the application inference profile",
         PRINCIPAL_TAG: f"the tag {tags} of the role or user",
         ACCOUNT_NAME: "the name of the account in the organization",
         ACCOUNT_UNIT: "the organizational unit of the account",
-    }.get(row["team_source"], "neither a rule, nor tags, nor the account's name tells")
+    }.get(row["team_source"], "no rule, no tag and no account name gives one")
     if row["team_source"] == CONFIG_RULE:
         evidence = evidence._replace(user_name=row["raw_user_name"])
         how = f"team {_rule_for(TeamRule, evidence, trial)[1]}"
