@@ -35,7 +35,7 @@ def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
 
     Tokens that no call reports are shared equally among calls or, where CloudWatch's totals show
     that some callers' calls are larger, by their size. Sizes are used only where they predict hours
-    that they were not taken from. With allocation = "calls" under [estimate], they are dropped again.
+    that they were not taken from. With allocation = "calls" under [estimate], they are dropped.
     """
     is_off = load_config(config).estimate.allocation == "calls"
     clock = Clock()
