@@ -594,7 +594,7 @@ _MOST_VALUES = 10_000
 Topic = Literal["budgets", "anomalies", "digest"]
 TOPICS: tuple[str, ...] = get_args(Topic)
 
-_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _WAYS = ("variable", "file", "sns")
 
 
@@ -627,7 +627,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(
                 "file: it is not the path of a file; never write the address itself into this file"
             )
-        if self.sns is not None and not _TOPIC_ARN.fullmatch(self.sns):
+        if self.sns is not None and not TOPIC_ARN.fullmatch(self.sns):
             raise ValueError(
                 'sns: it is not the ARN of a topic, like "arn:aws:sns:us-east-1:111122223333:costs"'
             )

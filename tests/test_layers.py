@@ -59,14 +59,8 @@ ALLOWED = {
     "show.tables": {"show.terminal"},
     "show.export": {"show.escaping", "show.numbers"},
     "show.findings": {"show.escaping", "show.numbers", "show.terminal"},
-    "show.status": {
-        "registry",
-        "show.escaping",
-        "show.numbers",
-        "show.tables",
-        "show.terminal",
-        "times",
-    },
+    "show.status": {"registry", "show.escaping", "show.numbers", "times"},
+    "show.status_table": {"show.numbers", "show.status", "show.tables", "show.terminal"},
     "show.report": {
         *("errors", "normalise", "show.escaping", "show.numbers", "show.spreadsheet"),
         *("show.tables", "show.terminal", "warehouse"),
@@ -149,7 +143,8 @@ ALLOWED = {
     "web": {
         *("agents", "metadata", "show.comparisons"),
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.budgets"),
-        *("show.numbers", "show.spreadsheet", "show.terminal", "sql_files", "times", "warehouse"),
+        *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "sql_files"),
+        *("times", "warehouse"),
     },
     "cli": {
         *(
@@ -176,6 +171,7 @@ ALLOWED = {
             "show.quotas",
             "show.savings",
             "show.status",
+            "show.status_table",
             "show.terminal",
             "sources",
             "sync",

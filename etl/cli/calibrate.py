@@ -25,7 +25,7 @@ from etl.warehouse.lock import sync_lock
     type=Duration(),
     default=timedelta(minutes=10),
     show_default="10m",
-    help="Start no further series or span of 14 days after this time; those left keep their"
+    help="Start no new series or span of 14 days after this time; those left keep their"
     " earlier sizes.",
 )
 @config_option
@@ -33,9 +33,9 @@ from etl.warehouse.lock import sync_lock
 def calibrate(time_limit: timedelta, config: Path | None, db: Path) -> None:
     """Share CloudWatch's totals by tokens per call.
 
-    Totals that calls do not report are shared by calls; where CloudWatch's totals show that some
-    callers' calls are larger, by their size. Sizes are used only where they predict hours that they
-    were not taken from. With allocation = "calls" under [estimate], they are dropped again.
+    Tokens that no call reports are shared equally among calls or, where CloudWatch's totals show
+    that some callers' calls are larger, by their size. Sizes are used only where they predict hours
+    that they were not taken from. With allocation = "calls" under [estimate], they are dropped.
     """
     is_off = load_config(config).estimate.allocation == "calls"
     clock = Clock()

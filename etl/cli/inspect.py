@@ -48,8 +48,9 @@ from etl.inspect.show import (
 )
 from etl.inspect.statistics import survey_events, survey_warehouse
 from etl.normalise.boundary import attempt
+from etl.show.escaping import harmless
 from etl.show.numbers import count
-from etl.show.terminal import harmless, open_console
+from etl.show.terminal import open_console
 from etl.sources.aws import Place
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.paths import is_there

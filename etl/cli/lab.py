@@ -57,8 +57,9 @@ from etl.lab.traffic import PlannedCall, TrafficOutcome, open_ways, plan_calls, 
 from etl.lab.verify import check_run
 from etl.lab.waiting import wait_for_calls
 from etl.registry import sources_of
+from etl.show.escaping import harmless
 from etl.show.numbers import count, span
-from etl.show.terminal import harmless, open_console
+from etl.show.terminal import open_console
 from etl.sources.accounts import home_region, open_own_account
 from etl.sources.aws import Place
 from etl.warehouse.database import open_warehouse

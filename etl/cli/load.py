@@ -70,9 +70,9 @@ def load(
     inference profiles. The format is recognised from the content, and so is what wraps it:
     EventBridge, CloudWatch Logs, SQS, Splunk, Athena, archives and more. Exports of the AWS bill
     (CUR 2.0, legacy CUR, FOCUS) are read by their manifests, each month as a whole. Files read
-    before are skipped, and loading the same data again changes nothing. A file of which nothing can
-    be read, or not all because it is damaged, is reported by every load until it changes or is
-    accepted.
+    before are skipped, and loading the same data again changes nothing. A file that cannot be
+    read at all, or not completely because it is damaged, is reported by every load until it changes
+    or is accepted.
     """
     settings = load_config(config)
     clock = Clock()

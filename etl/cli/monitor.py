@@ -26,7 +26,7 @@ from etl.cli.shared.options import (
 )
 from etl.cli.shared.signals import stops
 from etl.clock import Clock
-from etl.config import Config, Monitor, load_config
+from etl.config import TOPIC_ARN, Config, Monitor, load_config
 from etl.errors import AccessError, BedrockUsageError, ConfigError
 from etl.monitor import cloudwatch_dashboard as board
 from etl.monitor import removal
@@ -45,7 +45,6 @@ from etl.warehouse.demo import is_demo
 from etl.warehouse.lock import sync_lock
 from etl.warehouse.published_metrics import Target
 
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _HIGHEST_LIMIT = Decimal(10**9)
 
@@ -162,7 +161,7 @@ def _form(pattern: re.Pattern[str], example: str) -> Callable[..., str | None]:
 @click.option("--daily-limit", required=True, callback=_limit, help="Dollars per day (UTC).")
 @click.option(
     "--topic",
-    callback=_form(_TOPIC, "arn:aws:sns:us-east-1:111122223333:NAME"),
+    callback=_form(TOPIC_ARN, "arn:aws:sns:us-east-1:111122223333:NAME"),
     help="The ARN of an SNS topic to notify.",
 )
 @click.option(

@@ -15,8 +15,10 @@ from etl.cli.shared.option_types import Duration
 from etl.cli.shared.options import db_option, format_option, region_option, source_option
 from etl.clock import Clock
 from etl.registry import sources_of
-from etl.show.status import WarehouseStatus, print_table, stale_lines, to_json
-from etl.show.terminal import harmless, open_console
+from etl.show.escaping import harmless
+from etl.show.status import WarehouseStatus, stale_lines, to_json
+from etl.show.status_table import print_table
+from etl.show.terminal import open_console
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.read.status import read_status
 

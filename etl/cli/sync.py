@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -76,11 +76,21 @@ def sync(
     run = partial(_run, db, clock, config, since, settle, archive, archive_bodies, choice)
     with endless() if every else nullcontext(), stops(clock), sync_lock(db):
         if every is None:
-            outcome, is_told = run()
+            done = run()
             clock.check()
-            sys.exit(0 if outcome.is_complete and is_told else 1)
-        repeat(lambda: not run()[0].may_pass, every, clock, _report_error)
+            sys.exit(0 if done.outcome.is_complete and done.has_followed_up else 1)
+        repeat(lambda: not run().outcome.may_pass, every, clock, _report_error)
         clock.check()
+
+
+class _Done(NamedTuple):
+    """The result of a sync, and whether all that follows it succeeded.
+
+    As the file asks for it, a rollup is loaded, messages are sent and metrics are published.
+    """
+
+    outcome: SyncOutcome
+    has_followed_up: bool = True
 
 
 def _report_error(message: object) -> None:
@@ -96,28 +106,25 @@ def _run(
     archive: str | None,
     archive_bodies: bool,
     choice: dict[str, Any],
-) -> tuple[SyncOutcome, bool]:
-    """Do one whole sync, roll up, judge the budgets, and publish if the file says so; report it.
-
-    Returns the result, and whether the others were complete.
-    """
+) -> _Done:
+    """Do one whole sync and what follows it; report both."""
     config = load_config(config_path)
     if archive_bodies:
         config = config.with_archive_bodies()
     chosen = choose(config, **choice)
     outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
-    publishes = config.monitor.publish_after_sync
     if outcome.is_stopped:
-        return outcome, True
+        return _Done(outcome)
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
         is_rolled_up = roll_up_after_sync(warehouse, config, config_path, clock, chosen.profile)
         calibrate_after_sync(warehouse, config, clock, _report)
         sync_prices_if_due(warehouse, config, clock, chosen.profile, _report)
         renew_after_changes(warehouse)
-        is_told = judge_budgets(warehouse, config, clock, chosen.profile, _report)
-        if publishes:
-            is_told &= publish_after_sync(warehouse, config, clock, chosen.profile, _report)
-        return outcome, is_told and is_rolled_up
+        is_sent = judge_budgets(warehouse, config, clock, chosen.profile, _report)
+        is_published = not config.monitor.publish_after_sync or publish_after_sync(
+            warehouse, config, clock, chosen.profile, _report
+        )
+        return _Done(outcome, is_rolled_up and is_sent and is_published)
 
 
 def _report(line: str) -> None:

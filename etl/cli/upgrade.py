@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from etl.cli.shared.options import db_option, dry_run_option
+from etl.show.escaping import harmless
 from etl.show.numbers import count, size, span
-from etl.show.terminal import harmless, open_console
+from etl.show.terminal import open_console
 from etl.warehouse.database import (
     is_current,
     open_unchanged,

@@ -10,6 +10,7 @@ from typing import Any
 from etl.config import Choice, InvocationLogs
 from etl.doctor.advice import add_permission, advise
 from etl.errors import RejectError, RetriableError, SourceError
+from etl.normalise.bodies import DELIVERED_BODIES
 from etl.normalise.cloudtrail import parse_event
 from etl.normalise.rows import Event, OtherOperation, RoleSession, ServiceTokens
 from etl.show.findings import FAILED, NOT_CHECKED, OK, WARNING, Finding
@@ -30,7 +31,6 @@ TOKENS_SINCE = timedelta(days=7)
 
 _USELESS_HERE = SIGNED_OUT | UNKNOWN_CALLER | BAD_SIGNATURE
 
-_LOGGED_BODIES = ("text", "image", "embedding", "video", "audio")
 _LOGS_TABLE = "under [sources.invocation_logs] in bedrock_usage.toml"
 _LOGGING_ADVICE = (
     "switch it on in Bedrock's settings with every data type off: it counts the tokens of each"
@@ -283,7 +283,7 @@ def _describe_logging(config: Mapping[str, Any]) -> str:
         *([f"s3://{bucket.get('bucketName')}/{bucket.get('keyPrefix', '')}"] if bucket else []),
         *([f"log group {group.get('logGroupName')}"] if group else []),
     ]
-    bodies = [name for name in _LOGGED_BODIES if config.get(f"{name}DataDeliveryEnabled")]
+    bodies = [name for name in DELIVERED_BODIES if config.get(f"{name}DataDeliveryEnabled")]
     return f"on, to {' and '.join(targets) or 'nowhere'}; bodies: {', '.join(bodies) or 'none'}"
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlite_utils import Database
 
 from etl.errors import RejectError
+from etl.inspect.costs import estimate_lines, input_form_lines, price_lines
 from etl.inspect.find import RawEvent
+from etl.inspect.lines import Line
 from etl.inspect.redact import without_texts
+from etl.inspect.unread import unread
 from etl.load.decoder.content import Decoder, Keys, read_event
 from etl.normalise.application import (
     APPLICATION_SOURCES,
@@ -45,7 +47,6 @@ from etl.normalise.cloudtrail import (
     token_places,
     what_it_does,
 )
-from etl.normalise.discounts import Discount
 from etl.normalise.fields import mapping, text
 from etl.normalise.identity import find_identity, find_identity_of_arn
 from etl.normalise.invocation_logs import (
@@ -68,30 +69,23 @@ from etl.normalise.rules import (
     pairs_of,
 )
 from etl.normalise.teams import ACCOUNT_NAME, ACCOUNT_UNIT, PRINCIPAL_TAG, SESSION_TAG
-from etl.normalise.token_kinds import CACHE_COLUMNS, COUNT_COLUMNS, KINDS, TokenKind
+from etl.normalise.token_kinds import COUNT_COLUMNS, KINDS, TokenKind
 from etl.normalise.user_agent import find_name
-from etl.show.numbers import HOW_TO_PRICE, count
+from etl.show.numbers import count
 from etl.sources.envelopes import LOGGED_CALL
 from etl.warehouse.read.inspect import (
     locate_call,
-    near_price,
-    price_model_ids,
-    profile_of,
+    profile_arn_of,
     read_call,
-    read_call_prices,
     read_corrections,
-    read_estimates,
-    read_input_forms,
 )
 from etl.warehouse.write.attribution import stored_rules
 from etl.warehouse.write.batch import Batch, Loader
 from etl.warehouse.write.dimensions import Names
-from etl.warehouse.write.discounts import stored_discounts
 from etl.warehouse.write.role_sessions import tags_of
 from etl.warehouse.write.sessions import SessionUsers
 from etl.warehouse.write.shown_names import project_label
-from etl.warehouse.write.teams import completed, stored_settings
-from etl.warehouse.write.teams import profile_of as profile_of_model
+from etl.warehouse.write.teams import completed, profile_of, stored_settings
 
 # Columns in which the warehouse may differ from what the event alone gives.
 _COMPARED = (
@@ -109,30 +103,9 @@ _COMPARED = (
     *("request_metadata", "guardrail_action", "reported_by", "cost_usd"),
 )
 
-# Keys with "token" in them that do not count used tokens.
-_NO_COUNTS = frozenset(
-    {"maxtokens", "max_tokens", "maxtokencount", "nexttoken", "callwithbearertoken", "token"}
-)
-_NO_COUNTS_IN = frozenset({"userIdentity", "resources", "tlsDetails"})
-_KNOWN_EXTRA = frozenset(
-    {
-        *("inferenceRegion", "serviceTier", "resolvedServiceTier", "callWithBearerToken"),
-        *("additionalEntries", "parentRequestId", "AdditionalEventData", "additionalEventData"),
-    }
-)
-
-
 SESSION = (
     "not a call: it makes the credentials of a session, whose tags may name the team of its calls"
 )
-
-
-class Line(NamedTuple):
-    """A field, the value understood (None: unknown), and how it was found."""
-
-    field: str
-    value: str | int | float | None
-    how: str = ""
 
 
 @dataclass
@@ -206,9 +179,9 @@ def stored_only(event_id: str, event_time: str, warehouse: Database) -> Explanat
     result = Explanation(event_id, "", None)
     row = read_call(warehouse, event_time, event_id) or {}
     result.warehouse = [Line(name, value) for name, value in row.items() if value is not None]
-    result.warehouse += _input_form(row or None, warehouse)
-    result.warehouse += _prices(row or None, warehouse)
-    result.warehouse += _estimates(event_time, event_id, warehouse)
+    result.warehouse += input_form_lines(row or None, warehouse)
+    result.warehouse += price_lines(row or None, warehouse)
+    result.warehouse += estimate_lines(event_time, event_id, warehouse)
     return result
 
 
@@ -277,10 +250,10 @@ def _call(
         readings, places = find_tokens(record)[1], token_places(record)
     yield from _tokens(readings, places)
     yield from _stored_tokens(row, readings)
-    yield from _input_form(row, trial)
+    yield from input_form_lines(row, trial)
     yield Line("error", call.error_code, "errorCode" if call.error_code else "no errorCode")
     yield from _tier(record, call, row, is_log)
-    yield from _prices(row, trial)
+    yield from price_lines(row, trial)
 
 
 def _account_path(record: Mapping[str, Any], is_log: bool) -> str:
@@ -331,7 +304,7 @@ def _model(
     nowhere = f"not found: looked at {places}"
     yield Line("model as sent", call.model_id, path if call.model_id and path else nowhere)
     names = parse_model_id(call.model_id)
-    profile = profile_of(trial, names.model_id)
+    profile = profile_arn_of(trial, names.model_id)
     if profile:
         how = f"the model behind the application inference profile {profile}"
     elif ":application-inference-profile/" in names.model_id:
@@ -362,7 +335,7 @@ def _user(
         why = find_identity(record.get("userIdentity"))[1]
     user, told = call.user_name, _told(call, trial)
     if told:
-        user, why = told, "CloudTrail tells who is behind this session; its ARN does not"
+        user, why = told, "CloudTrail shows who is behind this session; its ARN does not"
     ruled, rule = _rule(UserRule, call._replace(user_name=user), trial)
     if ruled:
         yield Line("user", ruled, f"user {rule}")
@@ -468,16 +441,16 @@ def _team(
         return
     settings = stored_settings(trial)
     tags, tail = " or ".join(settings.tags), parse_model_id(call.model_id).model_tail
-    profile, session = profile_of_model(trial, tail), _session_tags(row, trial)
+    profile, session = profile_of(trial, tail), _session_tags(row, trial)
     evidence = completed(evidence_of(call), row["application"], 0, profile, session)
     how = {
-        SESSION_TAG: f"the tag {tags} of the session, which an event of STS tells",
+        SESSION_TAG: f"the tag {tags} of the session, from an event of STS",
         REQUEST_METADATA: f"the key {' or '.join(key_names(keys.team))} of requestMetadata",
         INFERENCE_PROFILE: f"the tag {tags} of the application inference profile",
         PRINCIPAL_TAG: f"the tag {tags} of the role or user",
         ACCOUNT_NAME: "the name of the account in the organization",
         ACCOUNT_UNIT: "the organizational unit of the account",
-    }.get(row["team_source"], "neither a rule, nor tags, nor the account's name tells")
+    }.get(row["team_source"], "no rule, no tag and no account name gives one")
     if row["team_source"] == CONFIG_RULE:
         evidence = evidence._replace(user_name=row["raw_user_name"])
         how = f"team {_rule_for(TeamRule, evidence, trial)[1]}"
@@ -502,7 +475,7 @@ def _project(found: str | None, call: Event, trial: Database) -> tuple[str | Non
 
 
 def _profile(call: Event, trial: Database, keys: Keys) -> tuple[str | None, str]:
-    profile = profile_of(trial, parse_model_id(call.model_id).model_id)
+    profile = profile_arn_of(trial, parse_model_id(call.model_id).model_id)
     if profile is None:
         return None, "the model id names no known application inference profile"
     row = trial.conn.execute(
@@ -537,36 +510,6 @@ def _stored_tokens(
             yield Line(f"{kind} tokens, stored", row[column], f"from the {row['token_source']}")
 
 
-def _input_form(row: Mapping[str, Any] | None, db: Database) -> Iterator[Line]:
-    """Yield whether the reported input contains the cached tokens, who says so, and the rest."""
-    if row is None or row["input_form"] is None:
-        return
-    forms = read_input_forms(db, row["event_time"], row["event_id"])
-    for number, form in enumerate(forms):
-        family = "any model" if form["family"] == "*" else f"models {form['family']}*"
-        how = (
-            f"{form['token_source']} of {family}, table input_forms: {form['source']}"
-            f" (checked {form['checked_on']})"
-        )
-        name = "input form" if len(forms) == 1 else f"input form {number + 1}"
-        yield Line(name, form["form"], how)
-    yield Line("input counted", row["input_tokens"], _why_input(row, len(forms)))
-
-
-def _why_input(row: Mapping[str, Any], sources: int) -> str:
-    cached = sum(row[column] or 0 for column in CACHE_COLUMNS)
-    reported = row["reported_input_tokens"]
-    match row["input_form"]:
-        case "net":
-            return "as reported: it does not contain the cached tokens"
-        case "gross" if cached > reported:
-            return f"as reported: it should contain the {cached:,} cached tokens, but is less"
-        case "gross":
-            return f"{reported:,} reported, less the {cached:,} cached tokens in it"
-    several = "the counts are from several sources; " if sources > 1 else ""
-    return f"as reported: {several}whether the cached tokens are in it is not known"
-
-
 def _tier(
     record: Mapping[str, Any], call: Event, row: Mapping[str, Any] | None, is_log: bool
 ) -> Iterator[Line]:
@@ -577,82 +520,6 @@ def _tier(
         path = find_service_tier(parameters, mapping(record.get("additionalEventData")))[1]
     tier = row["service_tier"] if row else call.service_tier or "standard"
     yield Line("service tier", tier, path or ("" if call.service_tier else "none is stated"))
-
-
-def _prices(row: Mapping[str, Any] | None, trial: Database) -> Iterator[Line]:
-    if row is None:
-        return
-    prices = read_call_prices(trial, row["event_time"], row["event_id"])
-    discounts = stored_discounts(trial)
-    for price in prices:
-        yield Line(
-            f"price of {price['token_kind']}", price["usd_per_mtok"], _price(price, discounts)
-        )
-        if price["price_id"] is None:
-            yield from _near_price(near_price(trial, row, price["token_kind"]))
-    yield Line("cost", row["cost_usd"], _why_cost(row, prices, trial))
-    if row["list_cost_usd"] != row["cost_usd"] or row["list_unpriced_tokens"]:
-        yield Line("list cost", row["list_cost_usd"], _why_list_cost(row))
-
-
-def _near_price(gap: Mapping[str, Any] | None) -> Iterator[Line]:
-    if gap is not None and gap["near_price_id"] is not None:
-        how = (
-            f"USD per million, not used: another {gap['missing'].replace(', ', ' and another ')}:"
-            f" {gap['near_price']} (row {gap['near_price_id']} of prices)"
-        )
-        yield Line("  nearest price", gap["near_usd_per_mtok"], how)
-
-
-def _price(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
-    if price["price_id"] is None:
-        return "no price"
-    until = price["effective_to"] or "now"
-    band = f", above {price['min_input_tokens']:,} input" if price["min_input_tokens"] else ""
-    kind = "your own rate" if price["origin"] == "import" else "list price"
-    return (
-        f"USD per million: {kind}{_before(price, discounts)} of {price['model_id']}"
-        f" in {price['region']}, {price['scope']},"
-        f" {price['service_tier']}{band}, {price['effective_from']} to {until};"
-        f" {price['source']} (checked {price['checked_on']})"
-    )
-
-
-def _before(price: Mapping[str, Any], discounts: Sequence[Discount]) -> str:
-    """Say what list price a rate started from, and which discount changed it."""
-    listed, number = price["list_usd_per_mtok"], price["discount_number"]
-    if number:
-        return (
-            f" {listed:g} less discount {number} of {len(discounts)} ({discounts[number - 1]}),"
-            " the price"
-        )
-    if price["rate_class"] != "negotiated":
-        return ""
-    known = "without a list price" if listed is None else f"list price {listed:g}"
-    return f" (negotiated, {known})"
-
-
-def _why_list_cost(row: Mapping[str, Any]) -> str:
-    lacking = row["list_unpriced_tokens"]
-    without = f"; {lacking:,} tokens have no list price" if lacking else ""
-    return f"USD: without discounts and negotiated rates{without}"
-
-
-def _why_cost(row: Mapping[str, Any], prices: Sequence[Mapping[str, Any]], trial: Database) -> str:
-    if row["cost_usd"] is None and ":provisioned-model/" in row["raw_model_id"]:
-        return "provisioned capacity: AWS bills its hours, not its tokens (view capacity_hours)"
-    lacking = [price["token_kind"] for price in prices if price["price_id"] is None]
-    if lacking:
-        ids = ", ".join(price_model_ids(trial, row["raw_model_id"])) or "no id"
-        bound = "" if row["cost_usd"] is None else "USD, a lower bound: "
-        return (
-            f"{bound}no {' and '.join(lacking)} price in {row['region']}, {row['inference_scope']},"
-            f" {row['service_tier']}: looked for {ids}. {HOW_TO_PRICE}"
-        )
-    if row["cost_usd"] is None:
-        why = "a failed call" if row["error_code"] else "its tokens are unknown"
-        return f"{why}; CloudWatch's estimates are per hour only"
-    return "USD: tokens x price, summed over the known kinds"
 
 
 def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[Line]:
@@ -673,73 +540,9 @@ def _compare(call: Event, trial: Database, warehouse: Database | None) -> list[L
         for time, event_id in read_corrections(warehouse, stored["event_time"], stored["event_id"])
     ]
     found = f"holds it, reported by {stored['reported_by']}"
-    estimates = _estimates(stored["event_time"], stored["event_id"], warehouse)
+    estimates = estimate_lines(stored["event_time"], stored["event_id"], warehouse)
     return [Line("warehouse", found, how), *corrections, *differing, *estimates]
-
-
-def _estimates(event_time: str, event_id: str, warehouse: Database) -> Iterator[Line]:
-    """Yield what made the estimate of the hour, for each kind that the call lacks."""
-    for one in read_estimates(warehouse, event_time, event_id):
-        yield Line(f"{one['token_kind']} estimate", one["method"], _why_estimate(one))
-
-
-def _why_estimate(one: Mapping[str, Any]) -> str:
-    """Say what shares CloudWatch's total of the hour, of which this call gets a part."""
-    if one["method"] == "single caller":
-        return "nobody else called when CloudWatch counted the tokens of the hour"
-    if one["weight"] is None:
-        return "CloudWatch's total of the hour, the same for each call: nothing tells their sizes"
-    per = " at its usual input" if one["unit"] == "input tokens" else ""
-    fitted = f"14 days from {one['window_start'][:10]}, by {one['bucket_seconds']} s"
-    return (
-        f"{one['weight']:,.0f} tokens a call{per} for this caller, ±{one['relative_error']:.0%};"
-        f" from {fitted}; in hours that were left out, such sizes save"
-        f" {one['held_out_gain']:.0%} of the error of equal ones"
-    )
 
 
 def _or_dash(value: object) -> str:
     return "–" if value is None else str(value)
-
-
-def unread(record: Mapping[str, Any], event: RawEvent) -> list[Line]:
-    """Return the fields that nothing reads and that look important."""
-    read = COUNT_PATHS.values() if event.kind == LOGGED_CALL else token_places(record)
-    others = {key: value for key, value in record.items() if key not in _NO_COUNTS_IN}
-    return [
-        Line(path, value if _is_number(value) else None, "nothing reads this")
-        for path, value in _walk(others)
-        if _looks_important(path, value) and path not in read
-    ]
-
-
-def _looks_important(path: str, value: object) -> bool:
-    name = path.rpartition(".")[2]
-    if path.startswith(("additionalEventData.", "serviceEventDetails.")):
-        return name not in _KNOWN_EXTRA
-    lower = name.casefold()
-    return "token" in lower and lower not in _NO_COUNTS and _is_number(value)
-
-
-def _walk(record: Mapping[str, Any], above: str = "", depth: int = 6) -> Iterator[tuple[str, Any]]:
-    """Yield every field of an event with its path, as ``find_tokens`` writes paths.
-
-    Bodies of logs are skipped, as is anything without a proper name. ``additionalEntries`` may be
-    a list of ``{key, value}``; it is read as a map.
-    """
-    for key, value in record.items():
-        if not key.replace("_", "").isalnum() or len(key) > 64 or key.endswith("BodyJson"):
-            continue
-        path = f"{above}{key}"
-        if key == "additionalEntries" and isinstance(value, list):
-            value = {str(mapping(e).get("key")): mapping(e).get("value") for e in value}
-        if isinstance(value, dict) and depth:
-            yield from _walk(value, f"{path}.", depth - 1)
-        else:
-            yield path, value
-
-
-def _is_number(value: object) -> bool:
-    is_digits = isinstance(value, str) and value.isdecimal() and len(value) <= 20
-    is_finite = isinstance(value, (int, float)) and math.isfinite(value)
-    return is_digits or (is_finite and not isinstance(value, bool))

@@ -17,21 +17,15 @@ from datetime import date
 from typing import TypeVar
 
 from etl.inspect.statistics import STREAMS, Caller, CallTotals, Model, Survey
+from etl.normalise.bodies import DELIVERED_BODIES
 from etl.show.escaping import harmless, json_text
 from etl.show.numbers import count, percent
+from etl.warehouse.price_file import COLUMNS
 
 MOST_ROWS, MOST_REGIONS = 10, 3
 
 _REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
 
-# Bedrock API reference, LoggingConfig (checked 2026-11-26). Every body is switched off by name: a
-# kind that is not named is delivered.
-BODIES = ("text", "image", "embedding", "video", "audio")
-
-CSV_HEADER = (
-    "model_id,region,scope,service_tier,token_kind,min_input_tokens,usd_per_mtok,"
-    "effective_from,effective_to,source,checked_on"
-)
 
 # Before any call of Bedrock, as in the list prices.
 _FIRST_DAY = "2023-01-01"
@@ -132,7 +126,7 @@ def _regions(found: Survey) -> list[str]:
 def logging_command(region: str) -> str:
     """Return the command that switches invocation logging on with every body off."""
     target = {"s3Config": {"bucketName": "YOUR-BUCKET", "keyPrefix": "bedrock"}}
-    config = target | {f"{body}DataDeliveryEnabled": False for body in BODIES}
+    config = target | {f"{body}DataDeliveryEnabled": False for body in DELIVERED_BODIES}
     return (
         f"aws bedrock put-model-invocation-logging-configuration --region {shlex.quote(region)}"
         f" --logging-config {shlex.quote(json.dumps(config))}"
@@ -236,7 +230,7 @@ def _price_fix(models: Iterable[Model], today: date) -> str:
             " is $3) and SOURCE with the",
             "page that states it. Then run: bedrock-usage prices import prices.csv",
             "",
-            f"    {CSV_HEADER}",
+            f"    {','.join(COLUMNS)}",
             *(
                 f"    {_price_row(model, kind, today)}"
                 for model in priced

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.inspect.explain import Explanation, Line
+from etl.inspect.explain import Explanation
 from etl.inspect.fixes import Section
+from etl.inspect.lines import Line
 from etl.inspect.statistics import Survey
 from etl.show.escaping import json_text
 from etl.show.numbers import UNKNOWN, number

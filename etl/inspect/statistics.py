@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from etl.errors import RejectError
-from etl.inspect.explain import SESSION, unread
+from etl.inspect.explain import SESSION
 from etl.inspect.find import RawEvent, is_bedrock, is_session
+from etl.inspect.unread import unread
 from etl.load.decoder.content import Keys, read_event
 from etl.normalise.boundary import attempt
 from etl.normalise.cloudtrail import JOBS, canonical_metadata, classify, find_tokens

@@ -14,6 +14,11 @@ from typing import Any
 # What CloudTrail writes in place of a body.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
+# What Bedrock can log besides the record of a call. Each kind has its own switch: one that is not
+# switched off by name is delivered.
+# Source: Bedrock API reference, LoggingConfig (checked 2026-11-26).
+DELIVERED_BODIES = ("text", "image", "embedding", "video", "audio")
+
 CALLER_WRITTEN = frozenset({"requestParameters", "responseElements", "input", "output"})
 
 BODY_NAMES = frozenset(

@@ -303,7 +303,7 @@ def bounds(row: Row, decimals: int) -> str:
     low = dollars(row["cost_low_usd"], decimals)
     if row["cost_high_usd"] is None:
         certain = f": {low} is certain" if row["cost_low_usd"] else ""
-        return f"How far off the estimate is cannot be told{certain}"
+        return f"It is not known how far off the estimate is{certain}"
     if not width(row):
         return ""
     high = dollars(row["cost_high_usd"], decimals)

@@ -11,8 +11,6 @@ from rich.text import Text
 
 from etl.show.escaping import harmless, printable_lines, unguarded
 
-__all__ = ["harmless", "open_console", "plain"]
-
 # Wide enough that nothing is cut when there is no terminal.
 _PIPE_WIDTH = 400
 

@@ -27,8 +27,6 @@ _MAX_MEMBERS = 200_000
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _FILES = (b"0", b"\0", b"7")
 
-HEAD_BYTES = 2 * _BLOCK
-
 
 class Member(NamedTuple):
     """A file in an archive. ``position``: its number, because its name is text of the archive."""
@@ -65,9 +63,6 @@ def _is_skipped(name: str) -> bool:
     from etl.sources.layouts import is_skipped_file
 
     return is_skipped_file(name.rpartition("/")[2])
-
-
-# Tar.
 
 
 class _Stream:
@@ -140,9 +135,6 @@ def _octal(field: bytes) -> int | None:
 
 def _checksum(header: bytes) -> int:
     return sum(header) - sum(header[148:156]) + 8 * ord(" ")
-
-
-# Zip.
 
 
 def _zip(content: Iterable[bytes]) -> Iterator[Member | Unreadable]:

@@ -22,7 +22,7 @@ from datasette.views.base import DatasetteError
 from markupsafe import Markup
 
 from etl.errors import BedrockUsageError
-from etl.show.terminal import harmless
+from etl.show.escaping import harmless
 from etl.web.protocol import App, Message, Receive, Scope, Send
 
 LOG = logging.getLogger("bedrock_usage.serve")

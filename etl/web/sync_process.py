@@ -28,8 +28,8 @@ from typing import IO, Any
 
 from etl.child_process import child_command, import_path
 from etl.errors import LockedError
+from etl.show.escaping import harmless
 from etl.show.numbers import count
-from etl.show.terminal import harmless
 from etl.times import parse_utc, utc_text
 from etl.warehouse.database import open_unchanged
 from etl.warehouse.lock import is_alive, is_locked

@@ -1,7 +1,7 @@
 -- Which files could not be read, all or in part, and which of them are accepted?
--- Grain: file (or stream of sync) with rejects. is_refused: nothing of it could be
--- read, or not all because it is damaged; every load reports it until it changes, or
--- is accepted with `load --accept`.
+-- Grain: file (or stream of sync) with rejects. is_refused: it could not be read at
+-- all, or not completely because it is damaged; every load reports it until it changes,
+-- or is accepted with `load --accept`.
 with noted_files as (
     select
         log_folders.folder || log_files.file_name as file,

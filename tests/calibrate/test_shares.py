@@ -245,7 +245,7 @@ def test_inspect_shows_what_made_an_estimate(
     assert (alone.field, alone.value) == ("input estimate", "calibrated") and alone.how in shown()
     assert "estimates_are_current" in failed_checks(db)
     db.execute("update hour_shares set method = 1")
-    assert "input estimate single caller nobody else called when" in shown()
+    assert "input estimate single caller no one else called while" in shown()
 
 
 def test_late_tokens_go_to_nobody_whose_calls_are_renamed_meanwhile(

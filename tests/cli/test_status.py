@@ -14,7 +14,8 @@ from sqlite_utils import Database
 
 from etl.cli.status import build_status
 from etl.show.numbers import span
-from etl.show.status import print_table, stale_lines, to_json
+from etl.show.status import stale_lines, to_json
+from etl.show.status_table import print_table
 from etl.warehouse.bookmarks import (
     Gap,
     StreamId,

@@ -429,7 +429,7 @@ def test_a_log_says_who_cloudtrail_tells_is_behind_its_session(
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/lab/job"
     (result,) = explained(db, logged(2, identity={"arn": arn}))
     assert values(result)["user"] == "vera"
-    assert hows(result)["user"] == "CloudTrail tells who is behind this session; its ARN does not"
+    assert hows(result)["user"] == "CloudTrail shows who is behind this session; its ARN does not"
 
 
 def test_a_discount_is_said_with_the_list_price(db: Database) -> None:

@@ -1,4 +1,4 @@
-"""Calibrate after a sync, and say what came of it; ``calibrate`` and ``sync``."""
+"""Calibrate after a sync, and report the result; ``calibrate`` and ``sync``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def report_waiting(db: Database, report: Callable[[str], None]) -> None:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """Say what was found."""
+    """Return the result in a line."""
     if not outcome.windows and not outcome.left:
         return "Calibrated: nothing changed since the last time"
     text = f"Calibrated {outcome.used:,} of {outcome.series:,} series"
@@ -48,7 +48,7 @@ def outcome_line(outcome: Outcome) -> str:
         text += ", as before"
     if outcome.left:
         text += (
-            f"; {outcome.left:,} spans of 14 days left for want of time: run"
+            f"; {outcome.left:,} spans of 14 days not reached in time: run"
             " `bedrock-usage calibrate --time-limit 1h`"
         )
     return text

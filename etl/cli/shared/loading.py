@@ -117,7 +117,8 @@ def load_with_progress(
         )
     if shown > MESSAGES_SHOWN:
         click.echo(
-            f"... and {shown - MESSAGES_SHOWN:,} more; the table rejects has them all", err=True
+            f"... and {shown - MESSAGES_SHOWN:,} more; all of them are in the table rejects",
+            err=True,
         )
     return result
 

@@ -90,7 +90,7 @@ def read_input_forms(db: Database, event_time: str, event_id: str) -> list[dict[
     return run_report(db, "inspect_input_form", key)
 
 
-def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
+def ids_with_prices(db: Database, raw_model_id: str) -> list[str]:
     """Return the ids under which a model's price is looked up, in that order."""
     rows = db.conn.execute(
         "select distinct price_model_id from int_models"
@@ -101,7 +101,7 @@ def price_model_ids(db: Database, raw_model_id: str) -> list[str]:
     return [model_id for (model_id,) in rows]
 
 
-def profile_of(db: Database, raw_model_id: str) -> str | None:
+def profile_arn_of(db: Database, raw_model_id: str) -> str | None:
     """Return the ARN of the application inference profile named by a model id, None if unknown."""
     row = db.conn.execute(
         "select profile_arn from models join inference_profiles on profile_id = model_tail"

@@ -22,51 +22,44 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlite_utils import Database
 
 from etl.normalise.fields import NUL, SHOWN_NUL
 from etl.normalise.merging import better_copy, complete_correction, merge_reports
-from etl.normalise.model_ids import NOT_STATED
 from etl.normalise.packed import (
     PackedCall,
     Shape,
     Shapes,
     StoredId,
     next_range,
-    plain_id,
     stored_id,
     token_columns,
-    tokens_of,
 )
 from etl.normalise.reports import CorrectionKey, Reports, stored_reports
 from etl.normalise.rows import (
     CLOUDTRAIL,
     Event,
     ServiceTokens,
-    Tokens,
 )
 from etl.normalise.token_kinds import STORED_COLUMNS
-from etl.normalise.token_sources import NAMES
-from etl.times import utc_text
 from etl.warehouse.write.attribution import attribute_calls
 from etl.warehouse.write.bulk_insert import EventKey, Incoming
 from etl.warehouse.write.dimensions import Names
 from etl.warehouse.write.rollup import COUNTED_FROM, add_calls, hours_of, subtract_calls
 from etl.warehouse.write.sessions import Session
-
-# How far the time of a call may be from that of its service event or log: streams last minutes, and
-# clocks differ.
-BEFORE_SERVICE_EVENT = timedelta(hours=2)
-AFTER_SERVICE_EVENT = timedelta(hours=1)
-
-# How long before a correction its event is searched for. The search reads all calls of that time,
-# so the last days come first. A correction is not sent before its event, but clocks differ.
-# AWS does not say which time a correction carries (DECISIONS 109).
-_CORRECTED_BEFORE = (timedelta(days=2), timedelta(days=90))
-_CORRECTED_AFTER = timedelta(hours=1)
+from etl.warehouse.write.stored_calls import (
+    CorrectedCall,
+    Request,
+    StoredCall,
+    StoredCalls,
+    create_keys,
+    fill_keys,
+    is_near,
+    key_of,
+    run_many,
+)
 
 # Memory holds so many calls that are attributed again.
 _NAMED_AT_ONCE = 10_000
@@ -86,9 +79,6 @@ _PENDING_COLUMNS = (
     *("request_id", "event_time", "event_id", "account_key", "region_key"),
     *("inference_region_key", "is_correction"),
 )
-
-# account, region, request id
-Request = tuple[str, str, str]
 
 
 @dataclass
@@ -112,22 +102,6 @@ class CallCounts:
     tokens_pending: int = 0
 
 
-class _Stored(NamedTuple):
-    """A stored call. ``has_original`` is False while only corrections of it were seen."""
-
-    is_correction: bool
-    reports: Reports
-    has_original: bool
-
-
-class _Corrected(NamedTuple):
-    """A corrected call and its corrections; see the table ``corrections``."""
-
-    event_time: str
-    has_original: bool
-    names: frozenset[CorrectionKey]
-
-
 @dataclass
 class _Plan:
     """The changes of a batch. A key in both ``delete`` and ``insert`` is replaced.
@@ -136,7 +110,7 @@ class _Plan:
     calls, True if the original has not been seen; ``moved``: old to new keys of corrected calls.
     """
 
-    stored: dict[EventKey, _Stored]
+    stored: dict[EventKey, StoredCall]
     insert: dict[EventKey, Event] = field(default_factory=dict)
     delete: set[EventKey] = field(default_factory=set)
     reports: dict[EventKey, Reports] = field(default_factory=dict)
@@ -201,13 +175,9 @@ class CallWriter:
         self._names = names
         self._incoming = Incoming(db, names)
         self._shapes = Shapes(next_range())
-        for table in ("wanted_calls", "changed_calls", "new_calls"):
-            db.execute(
-                # blob: the type that converts no value, so that SQLite uses the key of events.
-                f"create temp table if not exists {table} (event_time text, event_id blob,"
-                " primary key (event_time, event_id)) without rowid"
-            )
-        db.execute("create temp table if not exists wanted_requests (request_id blob primary key)")
+        self._stored = StoredCalls(db)
+        for table in ("changed_calls", "new_calls"):
+            create_keys(db, table)
 
     def forget(self) -> None:
         """Forget what a rollback undid."""
@@ -248,7 +218,7 @@ class CallWriter:
         special += incoming.take_special(stored_id(event.event_id) for event in corrections)
         counts.calls_new, counts.calls_with_tokens = incoming.insert()
         hours = incoming.hours()
-        unmatched = self._logged_calls_of([*special, *corrections])
+        unmatched = self._stored.logged_calls_of([*special, *corrections])
         if special or corrections or services or unmatched:
             plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
@@ -268,10 +238,10 @@ class CallWriter:
         What is a rule's is left out as well: it is applied to whatever warehouse they get into.
         """
         keys = list(keys)
-        stored = self._stored(keys)
+        stored = self._stored.find(keys)
         return [
             event._replace(tokens=stored[key].reports.tokens, credential=None)
-            for key, event in self._stored_events(keys).items()
+            for key, event in self._stored.events(keys).items()
         ]
 
     def write_uncounted(self, events: Iterable[Event]) -> int:
@@ -280,14 +250,14 @@ class CallWriter:
         They are in ``fetched_calls``. Calls that are there stay as they are.
         """
         events = list(events)
-        there = self._stored(map(_key, events))
-        new = {_key(event): event for event in events if _key(event) not in there}
+        there = self._stored.find(map(key_of, events))
+        new = {key_of(event): event for event in events if key_of(event) not in there}
         incoming = self._incoming
         packed = [self._shapes.pack(event) for event in new.values()]
         incoming.learn(self._shapes.take_new())
         incoming.fill(packed)
         incoming.insert()
-        self._fill("new_calls", new)
+        fill_keys(self._db, "new_calls", new)
         subtract_calls(self._db, "new_calls")
         self._db.execute("insert into fetched_calls select * from new_calls")
         self._shapes.forget()
@@ -309,8 +279,8 @@ class CallWriter:
         hours: set[str] = set()
         for start in range(0, len(keys), _NAMED_AT_ONCE):
             some = keys[start : start + _NAMED_AT_ONCE]
-            plan = _Plan(self._stored(some))
-            for key, event in self._stored_events(some).items():
+            plan = _Plan(self._stored.find(some))
+            for key, event in self._stored.events(some).items():
                 plan.replace(key, event)
             hours |= self._carry_out(plan, CallCounts())
         return hours
@@ -349,9 +319,9 @@ class CallWriter:
         services: Iterable[ServiceTokens],
         counts: CallCounts,
     ) -> _Plan:
-        plan = _Plan(self._stored({*map(_key, special), *unmatched}))
-        copied = (_key(event) for event in special if event.reported_by & CLOUDTRAIL)
-        known = self._stored_events({key for key in copied if plan.has_original_of(key)})
+        plan = _Plan(self._stored.find({*map(key_of, special), *unmatched}))
+        copied = (key_of(event) for event in special if event.reported_by & CLOUDTRAIL)
+        known = self._stored.events({key for key in copied if plan.has_original_of(key)})
         logs = []
         for event in special:
             if event.reported_by & CLOUDTRAIL:
@@ -368,7 +338,7 @@ class CallWriter:
         self, event: Event, plan: _Plan, counts: CallCounts, known: Mapping[EventKey, Event]
     ) -> None:
         """Add an event, or a copy of one. ``known``: the stored calls that may have copies."""
-        key = _key(event)
+        key = key_of(event)
         if key in plan.insert or key in plan.stored:
             counts.calls_known += 1
             before = plan.insert.get(key) or known.get(key)
@@ -395,18 +365,22 @@ class CallWriter:
         for event in arrived:
             by_id[stored_id(event.event_id)].append(event)
         originals = {stored_id(e.event_id): e for e in special if e.reported_by & CLOUDTRAIL}
-        known = self._corrected(originals.keys() | by_id.keys())
+        known = self._stored.corrected(originals.keys() | by_id.keys())
         if not by_id and not known:
             return
         where = {(corrected.event_time, id_) for id_, corrected in known.items()}
-        where |= self._corrected_by([by_id[id_][0] for id_ in by_id.keys() - known.keys()], plan)
-        plan.stored.update(self._stored(where - plan.stored.keys()))
+        where |= self._stored.corrected_by(
+            [by_id[id_][0] for id_ in by_id.keys() - known.keys()], {key[1] for key in plan.insert}
+        )
+        plan.stored.update(self._stored.find(where - plan.stored.keys()))
         copies = {event_id: time for time, event_id in where - plan.stored.keys()}
         wanted = by_id.keys() | known.keys()
-        events = self._stored_events(key for key in plan.stored if key[1] in wanted)
+        events = self._stored.events(key for key in plan.stored if key[1] in wanted)
         for id_ in sorted(wanted, key=_sortable_id):
             original = originals.get(id_)
-            before = known.get(id_) or _Corrected(copies.get(id_, ""), id_ in copies, frozenset())
+            before = known.get(id_) or CorrectedCall(
+                copies.get(id_, ""), id_ in copies, frozenset()
+            )
             self._correct(id_, by_id[id_], original, before, events, plan, counts)
 
     def _correct(
@@ -414,7 +388,7 @@ class CallWriter:
         event_id: StoredId,
         arrived: Sequence[Event],
         original: Event | None,
-        before: _Corrected,
+        before: CorrectedCall,
         events: dict[EventKey, Event],
         plan: _Plan,
         counts: CallCounts,
@@ -455,169 +429,6 @@ class CallWriter:
         plan.insert[key] = complete_correction(calls)._replace(event_time=key[0])
         plan.reports[key] = reports
 
-    def _corrected(self, event_ids: Collection[StoredId]) -> dict[StoredId, _Corrected]:
-        """Return the stored calls with these ids whose names were corrected."""
-        if self._db.execute("select 1 from corrections limit 1").fetchone() is None:
-            return {}
-        self._want_ids(event_ids)
-        names: dict[StoredId, set[CorrectionKey]] = defaultdict(set)
-        calls: dict[StoredId, tuple[str, bool]] = {}
-        rows = self._db.execute(
-            "select event_id, event_time, has_original, correction_time, correction_id"
-            " from corrected_ids cross join corrections using (event_id) where is_names"
-        )
-        for event_id, time, has_original, its_time, its_id in rows:
-            calls[event_id] = time, bool(has_original)
-            names[event_id].add(CorrectionKey(its_time, its_id))
-        return {id_: _Corrected(*call, frozenset(names[id_])) for id_, call in calls.items()}
-
-    def _corrected_by(self, corrections: Sequence[Event], plan: _Plan) -> set[EventKey]:
-        """Find the stored calls of corrections: at the same time, else before it.
-
-        If only the copy of another account is stored, return its time with the correction's id.
-        """
-        planned = {key[1] for key in plan.insert}
-        found = self._stored({_key(event) for event in corrections}).keys() | set()
-        for reach in _CORRECTED_BEFORE:
-            open_ = [
-                event
-                for event in corrections
-                if stored_id(event.event_id) not in planned | {key[1] for key in found}
-            ]
-            if not open_:
-                break
-            times = [event.event_time for event in open_]
-            stretch = _stretch(min(times), max(times), reach, _CORRECTED_AFTER)
-            self._want_ids(stored_id(event.event_id) for event in open_)
-            found |= set(
-                self._db.execute(
-                    "select event_time, event_id from events where event_time between ? and ?"
-                    " and event_id in (select event_id from corrected_ids)",
-                    stretch,
-                )
-            )
-            shared = {
-                stored_id(event.shared_event_id): stored_id(event.event_id)
-                for event in open_
-                if event.shared_event_id
-            }
-            self._want_ids(shared)
-            found |= {
-                (time, shared[shared_id])
-                for time, shared_id in self._db.execute(
-                    "select event_time, shared_event_id from events"
-                    " where event_time between ? and ?"
-                    " and shared_event_id in (select event_id from corrected_ids)",
-                    stretch,
-                )
-            }
-        return found
-
-    def _stored(self, keys: Iterable[EventKey]) -> dict[EventKey, _Stored]:
-        self._fill("wanted_calls", keys)
-        rows = self._db.execute(f"""
-            select events.event_time, events.event_id, is_correction,
-                {", ".join(f"tokens.{c}" for c in STORED_COLUMNS)},
-                {", ".join(f"cloudtrail.{c}" for c in STORED_COLUMNS)}
-            from wanted_calls as wanted
-            cross join events
-                on events.event_time = wanted.event_time and events.event_id = wanted.event_id
-            left join tokens
-                on tokens.event_time = wanted.event_time and tokens.event_id = wanted.event_id
-            left join cloudtrail_tokens as cloudtrail
-                on cloudtrail.event_time = wanted.event_time
-                and cloudtrail.event_id = wanted.event_id
-        """).fetchall()
-        width, by_source = len(STORED_COLUMNS), self._token_reports()
-        corrections, orphans = self._corrections()
-        return {
-            (row[0], row[1]): _Stored(
-                bool(row[2]),
-                Reports(
-                    by_source.get(row[:2])
-                    or stored_reports(tokens_of(row[3 : 3 + width]), tokens_of(row[3 + width :])),
-                    corrections.get(row[:2], {}),
-                ),
-                row[:2] not in orphans,
-            )
-            for row in rows
-        }
-
-    def _token_reports(self) -> dict[EventKey, dict[str, Tokens]]:
-        """Return what each source reported for the wanted calls, if stored in token_reports."""
-        found: dict[EventKey, dict[str, Tokens]] = defaultdict(dict)
-        rows = self._db.execute(f"""
-            select event_time, event_id, {", ".join(STORED_COLUMNS)}
-            from wanted_calls cross join token_reports using (event_time, event_id)
-        """)
-        for time, event_id, *columns in rows:
-            tokens = tokens_of(tuple(columns))
-            if tokens is not None:
-                found[time, event_id][tokens.source] = tokens
-        return found
-
-    def _corrections(
-        self,
-    ) -> tuple[dict[EventKey, dict[CorrectionKey, Tokens | None]], set[EventKey]]:
-        """Return the corrections of the wanted calls, and the calls without an original."""
-        found: dict[EventKey, dict[CorrectionKey, Tokens | None]] = defaultdict(dict)
-        orphans = set()
-        rows = self._db.execute(f"""
-            select event_time, event_id, has_original, correction_time, correction_id, is_names,
-                {", ".join(STORED_COLUMNS)}
-            from wanted_calls cross join corrections using (event_id, event_time)
-        """)
-        for time, event_id, has_original, its_time, its_id, is_names, *columns in rows:
-            key = CorrectionKey(its_time, its_id, bool(is_names))
-            found[time, event_id][key] = tokens_of(tuple(columns))
-            if not has_original:
-                orphans.add((time, event_id))
-        return found, orphans
-
-    def _stored_events(self, keys: Iterable[EventKey]) -> dict[EventKey, Event]:
-        """Return stored calls in full, without tokens, with the application they name."""
-        self._fill("wanted_calls", keys)
-        rows = self._db.execute(
-            """
-            select events.event_time, events.event_id, request_id, shared_event_id,
-                account_id, regions.region, event_source, event_name,
-                nullif(model_id, ?), principal_arn, principal_type, session_name,
-                user_agent, user_name, applications.application, application_source,
-                error_code, inference_regions.region, service_tier, is_home_copy,
-                is_correction, request_metadata, guardrail_action, guardrail_use, provider, project,
-                source_address, reported_by, credential_key
-            from wanted_calls as wanted
-            cross join events
-                on events.event_time = wanted.event_time and events.event_id = wanted.event_id
-            join accounts using (account_key)
-            join regions using (region_key)
-            join operations using (operation_key)
-            join models using (model_key)
-            join principals using (principal_key)
-            left join sessions using (session_key)
-            left join user_agents using (user_agent_key)
-            join users on users.user_key = coalesce(events.found_user_key, events.user_key)
-            join applications on applications.application_key
-                = coalesce(events.found_application_key, events.application_key)
-            left join providers using (provider_key)
-            left join projects using (project_key)
-            left join source_addresses using (source_address_key)
-            left join error_codes using (error_code_key)
-            left join regions as inference_regions
-                on inference_regions.region_key = events.inference_region_key
-            left join request_metadata using (request_metadata_key)
-            left join guardrail_uses using (guardrail_use_key)
-        """,
-            [NOT_STATED],
-        )
-        return {
-            (row[0], row[1]): Event._make((
-                row[0], plain_id(row[1]), _text(row[2]), _text(row[3]), *row[4:19],
-                bool(row[19]), bool(row[20]), *row[21:-1], None, None, row[-1],
-            ))
-            for row in rows
-        }  # fmt: skip
-
     # The copy in the caller's account stays (DECISIONS 8).
     def _drop_copies(self, plan: _Plan, counts: CallCounts) -> None:
         """Keep one of the copies of a call that CloudTrail delivered to several accounts."""
@@ -639,31 +450,6 @@ class CallWriter:
                 counts.calls_known += 1
                 plan.reports.pop(key, None)
 
-    def _logged_calls_of(self, special: Iterable[Event]) -> list[EventKey]:
-        """Return stored calls of logs whose events may be among those that just arrived."""
-        events = [event for event in special if event.reported_by & CLOUDTRAIL]
-        first, last = self._db.execute(
-            "select min(event_time), max(event_time) from incoming"
-        ).fetchone()
-        times = [event.event_time for event in events] + ([first, last] if first else [])
-        if not times:
-            return []
-        stretch = _around(min(times), max(times))
-        logged = "from events where reported_by = 2 and event_time between ? and ?"
-        if self._db.execute(f"select 1 {logged} limit 1", stretch).fetchone() is None:
-            return []
-        self._want_requests(event.request_id for event in events if event.request_id)
-        self._db.conn.execute(
-            "insert or ignore into wanted_requests"
-            " select request_id from incoming where request_id is not null"
-        )
-        rows = self._db.execute(
-            f"select event_time, event_id {logged}"
-            " and request_id in (select request_id from wanted_requests)",
-            stretch,
-        )
-        return [(time, event_id) for time, event_id in rows]
-
     def _plan_logs(
         self,
         logs: Sequence[Event],
@@ -678,10 +464,10 @@ class CallWriter:
         if not logs and not unmatched:
             return
         plan.delete.update(unmatched)
-        taken_back = self._stored_events(unmatched)
-        reports = [*taken_back.items(), *((_key(log), log) for log in logs)]
+        taken_back = self._stored.events(unmatched)
+        reports = [*taken_back.items(), *((key_of(log), log) for log in logs)]
         calls = self._calls_of({_request(log): log.event_time for _, log in reports}, plan)
-        events = self._stored_events(key for key in calls.values() if key not in plan.insert)
+        events = self._stored.events(key for key in calls.values() if key not in plan.insert)
         for number, (key, log) in enumerate(reports):
             is_back = number < len(taken_back)
             target = calls.setdefault(_request(log), key)
@@ -703,7 +489,7 @@ class CallWriter:
     def _plan_service_tokens(
         self, arrived: Iterable[ServiceTokens], plan: _Plan, counts: CallCounts
     ) -> None:
-        waiting = self._waiting_for(plan.insert.values())
+        waiting = self._stored.waiting_for(plan.insert.values())
         services = {(s.event_time, s.event_id): s for s in (*waiting, *arrived)}
         calls = self._calls_of({_request(s): s.event_time for s in services.values()}, plan)
         attached, pending = [], []
@@ -718,24 +504,6 @@ class CallWriter:
                 plan.inference_regions[key] = service.inference_region
         counts.tokens_pending = self._keep(pending) - self._forget(attached)
 
-    def _waiting_for(self, events: Iterable[Event]) -> list[ServiceTokens]:
-        """Return the pending tokens with the request id of one of the events."""
-        if self._db.execute("select 1 from pending_tokens limit 1").fetchone() is None:
-            return []
-        self._want_requests(event.request_id for event in events if event.request_id)
-        rows = self._db.execute(f"""
-            select pending.event_time, pending.event_id, account_id, regions.region,
-                pending.request_id, inference_regions.region, is_correction,
-                {", ".join(STORED_COLUMNS)}
-            from wanted_requests as wanted
-            cross join pending_tokens as pending on pending.request_id = wanted.request_id
-            join accounts using (account_key)
-            join regions using (region_key)
-            left join regions as inference_regions
-                on inference_regions.region_key = pending.inference_region_key
-        """)
-        return [_service_of(*row) for row in rows]
-
     def _calls_of(self, wanted: dict[Request, str], plan: _Plan) -> dict[Request, EventKey]:
         """Find the call of each request near its time, in the batch and among stored calls.
 
@@ -746,40 +514,17 @@ class CallWriter:
             ((event.account_id, event.region, event.request_id or ""), bool(event.error_code), key)
             for key, event in plan.insert.items()
         ]
-        candidates += self._stored_calls_of(wanted, plan)
+        candidates += [
+            found for found in self._stored.of_requests(wanted) if found[2] not in plan.delete
+        ]
         candidates.sort(key=lambda candidate: (candidate[1], _sortable(candidate[2])), reverse=True)
         calls = {
             request: key
             for request, _, key in candidates
-            if request in wanted and _is_near(key[0], wanted[request])
+            if request in wanted and is_near(key[0], wanted[request])
         }
-        plan.stored.update(self._stored(calls.values()))
+        plan.stored.update(self._stored.find(calls.values()))
         return calls
-
-    def _stored_calls_of(
-        self, wanted: dict[Request, str], plan: _Plan
-    ) -> Iterator[tuple[Request, bool, EventKey]]:
-        self._want_requests(request_id for _, _, request_id in wanted)
-        for start, end in _time_ranges(wanted.values()):
-            rows = self._db.execute(
-                """
-                select account_id, region, request_id, error_code_key is not null,
-                    event_time, event_id
-                from events
-                join accounts using (account_key)
-                join regions using (region_key)
-                where event_time between ? and ?
-                    and request_id in (select request_id from wanted_requests)
-                """,
-                [start, end],
-            )
-            for account_id, region, request_id, is_failed, time, event_id in rows.fetchall():
-                if (time, event_id) not in plan.delete:
-                    yield (
-                        (account_id, region, plain_id(request_id)),
-                        bool(is_failed),
-                        (time, event_id),
-                    )
 
     def _keep(self, services: list[ServiceTokens]) -> int:
         """Store tokens whose call was not seen yet; return how many are new."""
@@ -792,10 +537,13 @@ class CallWriter:
             )
             for s in services
         ]  # fmt: skip
-        return self._many(f"insert or ignore {_into('pending_tokens', _PENDING_COLUMNS)}", rows)
+        return run_many(
+            self._db, f"insert or ignore {_into('pending_tokens', _PENDING_COLUMNS)}", rows
+        )
 
     def _forget(self, services: list[ServiceTokens]) -> int:
-        return self._many(
+        return run_many(
+            self._db,
             "delete from pending_tokens where request_id = ? and event_time = ? and event_id = ?",
             [(stored_id(s.request_id), s.event_time, stored_id(s.event_id)) for s in services],
         )
@@ -803,20 +551,21 @@ class CallWriter:
     def _carry_out(self, plan: _Plan, counts: CallCounts) -> set[str]:
         """Make the changes, and return their hours."""
         changed = plan.delete | (plan.reports.keys() & plan.stored.keys())
-        self._fill("changed_calls", changed)
+        fill_keys(self._db, "changed_calls", changed)
         hours = hours_of(self._db, "changed_calls")
         if changed:
             subtract_calls(self._db, "changed_calls")
         jobs = self._jobs_of(plan)
         for table in (*_TABLES_OF_TOKENS, "jobs", "events"):
-            self._many(
+            run_many(
+                self._db,
                 f"delete from {table} where event_time = ? and event_id = ?",
                 sorted(plan.delete, key=_sortable),
             )
         self._insert(plan, counts)
         hours |= self._incoming.hours()
         self._update(plan, changed - plan.delete)
-        self._many("insert or ignore into jobs values (?, ?, ?, ?)", jobs)
+        run_many(self._db, "insert or ignore into jobs values (?, ?, ?, ?)", jobs)
         return hours
 
     def _jobs_of(self, plan: _Plan) -> list[tuple[Any, ...]]:
@@ -824,7 +573,7 @@ class CallWriter:
         moved = {old: new for old, new in plan.moved.items() if new in plan.insert}
         if not moved:
             return []
-        self._fill("wanted_calls", moved)
+        fill_keys(self._db, "wanted_calls", moved)
         rows = self._db.execute(
             "select event_time, event_id, job_kind, job_arn"
             " from wanted_calls cross join jobs using (event_time, event_id)"
@@ -849,42 +598,22 @@ class CallWriter:
         """Write the token reports, and add the changed calls to the rollup again."""
         stay = sorted(plan.reports.keys() - plan.insert.keys(), key=_sortable)
         for table in _TABLES_OF_TOKENS:
-            self._many(f"delete from {table} where event_time = ? and event_id = ?", stay)
+            run_many(self._db, f"delete from {table} where event_time = ? and event_id = ?", stay)
         rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for key in sorted(plan.reports, key=_sortable):
             for table, row in _rows_of(key, plan):
                 rows[table].append(row)
         for table, of_table in rows.items():
-            self._many(f"insert {_into(table, _TABLES_OF_TOKENS[table])}", of_table)
-        self._many(
+            run_many(self._db, f"insert {_into(table, _TABLES_OF_TOKENS[table])}", of_table)
+        run_many(
+            self._db,
             "update events set inference_region_key = ?"
             " where event_time = ? and event_id = ? and inference_region_key is null",
             [(self._names.region(r), *key) for key, r in plan.inference_regions.items()],
         )
         if changed:
-            self._fill("new_calls", changed)
+            fill_keys(self._db, "new_calls", changed)
             add_calls(self._db, "new_calls")
-
-    def _fill(self, table: str, keys: Iterable[EventKey]) -> None:
-        self._db.execute(f"delete from {table}")
-        self._many(f"insert or ignore into {table} values (?, ?)", keys)
-
-    def _want_ids(self, event_ids: Iterable[StoredId]) -> None:
-        self._db.execute("delete from corrected_ids")
-        self._many("insert or ignore into corrected_ids values (?)", [(i,) for i in event_ids])
-
-    def _want_requests(self, request_ids: Iterable[str]) -> None:
-        self._db.execute("delete from wanted_requests")
-        self._many(
-            "insert or ignore into wanted_requests values (?)",
-            [(stored_id(r),) for r in request_ids],
-        )
-
-    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> int:
-        """Run a statement for every row; return how many rows it changed."""
-        before = self._db.conn.total_changes
-        self._db.conn.executemany(sql, rows)
-        return self._db.conn.total_changes - before
 
 
 def _rows_of(key: EventKey, plan: _Plan) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -918,36 +647,11 @@ def _is_original(event: Event) -> bool:
     return not event.is_correction
 
 
-def _service_of(
-    time: str,
-    event_id: StoredId,
-    account_id: str,
-    region: str,
-    request_id: StoredId,
-    inference_region: str | None,
-    is_correction: int,
-    source_key: int,
-    *counts: Any,
-) -> ServiceTokens:
-    """Return pending tokens from their row: its keys, then its ``STORED_COLUMNS``."""
-    ids = plain_id(event_id), account_id, region, plain_id(request_id)
-    tokens = Tokens(NAMES[source_key], *counts)
-    return ServiceTokens(time, *ids, inference_region, tokens, bool(is_correction))
-
-
 def _reports_of_service(service: ServiceTokens) -> Reports:
     if service.is_correction:
         correction = CorrectionKey(service.event_time, service.event_id, is_names=False)
         return Reports().correct(correction, service.tokens)
     return Reports().add(service.tokens)
-
-
-def _key(event: Event) -> EventKey:
-    return event.event_time, stored_id(event.event_id)
-
-
-def _text(value: StoredId | None) -> str | None:
-    return None if value is None else plain_id(value)
 
 
 def _request(report: Event | ServiceTokens) -> Request:
@@ -963,25 +667,6 @@ def _sortable_id(event_id: StoredId) -> tuple[bool, StoredId]:
     return isinstance(event_id, bytes), event_id
 
 
-# An index of random ids would be too large (DECISIONS 9, 39).
-def _is_near(call_time: str, service_time: str) -> bool:
-    distance = datetime.fromisoformat(call_time) - datetime.fromisoformat(service_time)
-    return -BEFORE_SERVICE_EVENT <= distance <= AFTER_SERVICE_EVENT
-
-
-def _time_ranges(times: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Merge the time ranges in which the calls of service events may be."""
-    start = end = None
-    for moment in sorted(datetime.fromisoformat(time) for time in times):
-        low, high = moment - BEFORE_SERVICE_EVENT, moment + AFTER_SERVICE_EVENT
-        if start is not None and end is not None and low > end:
-            yield utc_text(start), utc_text(end)
-            start = None
-        start, end = start or low, high
-    if start is not None and end is not None:
-        yield utc_text(start), utc_text(end)
-
-
 def _merged(times: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Merge stretches of time that overlap; they come in order."""
     merged = [times[0]]
@@ -991,13 +676,3 @@ def _merged(times: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         else:
             merged.append((first, last))
     return merged
-
-
-def _around(first: str, last: str) -> tuple[str, str]:
-    """Return the time range in which the logs of calls from ``first`` to ``last`` may be."""
-    return _stretch(first, last, AFTER_SERVICE_EVENT, BEFORE_SERVICE_EVENT)
-
-
-def _stretch(first: str, last: str, before: timedelta, after: timedelta) -> tuple[str, str]:
-    start, end = datetime.fromisoformat(first) - before, datetime.fromisoformat(last) + after
-    return utc_text(start), utc_text(end)

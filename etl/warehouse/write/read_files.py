@@ -4,8 +4,8 @@ Grain: a file, by folder and name. An entry is written in the transaction of the
 file with a different ``etag`` was replaced, and a file read by an older reader may contain more
 than that reader understood: both are read again, which does not change correct rows.
 
-A *refused* file is one of which nothing could be read, or not all because it is damaged. It stays
-refused until it changes, or is accepted.
+A *refused* file could not be read at all, or not completely because it is damaged. It stays refused
+until it changes, or is accepted.
 """
 
 from __future__ import annotations
