@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta
 from email.message import Message
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_mail_has_both_forms_and_names_cannot_act_in_either(
     spending: Spending, mailbox: Mailbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPS", f"# ours\n{mailbox.address}\n\n{webhook.address}\n")
-    name = "<img src=http://evil.example/x>@everyone [x](http://evil.example) <!channel> www.evil.example"
+    name = "<img src=http://evil.example/x>@everyone a@Here [x](http://evil.example) <!channel> www.evil.example"
     spending.budgets(budget(10, each="user"))
     spending.spend(NOW, 6, user=name)
     spending.record(NOW, ("ops",))
@@ -92,7 +93,7 @@ def test_mail_has_both_forms_and_names_cannot_act_in_either(
         str(mail["subject"]),
         webhook.received[0]["title"],
     ):
-        for acting in ("<img", "://evil", "@everyone", "](", "<!channel", "www.evil"):
+        for acting in ("<img", "://evil", "@everyone", "a@Here", "](", "<!channel", "www.evil"):
             assert acting not in text
     assert "‹img src=http: //evil.example/x>@ everyone" in found["text/plain"]
     assert "<table" in found["text/html"]
@@ -126,6 +127,22 @@ def test_what_fails_is_tried_again_later_and_then_given_up(
     assert send(spending, at) == (True, [])
     assert state_of(spending) == [("ops", "sent", 2), ("ops", "failed", MOST_TRIES)]
     assert at - moment(NOW) > timedelta(days=3)
+
+
+def test_what_a_slow_server_may_have_taken_is_a_possible_repeat(
+    spending: Spending, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS", f"{webhook.address}?rto=0.2")
+    crossed(spending)
+    webhook.before_answer = lambda: time.sleep(0.5)
+    is_sent, said = send(spending, moment(NOW))
+    assert not is_sent
+    assert "it did not answer; the message may have arrived" in said[0]
+    webhook.before_answer = lambda: None
+    assert send(spending, moment("2026-11-03"))[0]
+    assert [one["title"] for one in webhook.received] == [
+        "Budget B: 50 % reached", "[possible repeat] Budget B: 50 % reached",
+    ]  # fmt: skip
 
 
 def test_one_of_several_addresses_that_fails_does_not_repeat_the_others(
