@@ -13,7 +13,7 @@ import pytest
 from etl.normalise.team_shares import TeamShare
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.team_shares import apply_team_shares
-from tests.aws import FakeAws
+from tests.aws import FakeAws, Fault
 from tests.budgets.support import DOLLAR, Spending, Webhook
 from tests.cli.recent import SMALL, record
 from tests.cli.running import run
@@ -198,3 +198,20 @@ def test_sync_judges_budgets_and_tells_once(
     status, _, err = run("sync", *SMALL, "--source", "cloudtrail", *options)
     assert status == 1
     assert "Not sent          budgets to ops: the environment variable OPS has no address" in err
+
+
+def test_a_sync_that_cannot_sign_in_still_tells_that_budgets_are_not_judged(
+    aws: FakeAws, db: Path, tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS", webhook.address)
+    aws.faults.append(Fault("expired-credentials", times=None))
+    with open_warehouse(db) as warehouse:
+        earlier = today() - timedelta(days=2)
+        warehouse.execute("update sync_state set read_at = ?", [f"{earlier:%Y-%m-%dT%H:%M:%SZ}"])
+    options = words(tmp_path, BUDGETS.format(amount=100).replace("month", "7d") + NOTIFY)
+    for _ in range(2):
+        status, _, err = run("sync", *SMALL, "--source", "cloudtrail", *options)
+        assert status == 1
+        assert err.splitlines()[-1].startswith("Error: ")
+    (message,) = webhook.received
+    assert "- All: state cannot be judged: the last sync is too old" in message["message"]
