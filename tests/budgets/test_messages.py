@@ -282,12 +282,19 @@ def test_a_digest_waits_until_its_days_are_read_but_not_longer_than_noon(
     assert run("notify", "digest", *options)[2].startswith("Sent   ")
     assert run("notify", "digest", *options)[2].startswith("Sent before")
     assert [one["title"] for one in webhook.received] == ["Amazon Bedrock, 2026-11-02: $5.00"]
+    # Who is told later gets it too, and nobody twice.
+    more = '[[notify.targets]]\nname = "more"\nvariable = "OPS"\n'
+    with (spending.folder / "c.toml").open("a") as file:
+        file.write(more)
+    assert run("notify", "digest", *options)[2].startswith("Sent              digest to more")
+    assert len(webhook.received) == 2
+    (spending.folder / "c.toml").write_text('[[notify.targets]]\nname = "ops"\nvariable = "OPS"\n')
     # The next one is never read to its end: whatever sends messages at noon sends it.
     clock = FakeClock(moment("2026-11-04T00:05"))
     assert run("notify", "digest", *options)[2].startswith("Waits ")
     assert send(spending, moment("2026-11-04T11:59")) == (True, [])
     assert send(spending, moment("2026-11-04T12:00"))[0]
-    assert "Not all of 2026-11-03 is read" in webhook.received[1]["message"]
+    assert "Not all of 2026-11-03 is read" in webhook.received[2]["message"]
 
 
 def test_a_digest_names_what_has_no_price_and_the_cost_that_a_budget_counts(
