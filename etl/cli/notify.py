@@ -17,7 +17,7 @@ from etl.notify.run import send_due, targets_for
 from etl.show.deliveries import print_deliveries
 from etl.show.escaping import harmless
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.messages import add_message, again, hold, latest_deliveries
+from etl.warehouse.messages import add_message, add_targets, again, hold, latest_deliveries
 from etl.warehouse.turns import transaction
 
 _NO_TARGETS = "no target is told of {}: add one under [[notify.targets]] (docs/budgets.md)"
@@ -107,16 +107,18 @@ def digest_command(
             return
         names = _targets(settings)
         with transaction(warehouse):
-            key = add_message(warehouse, DIGEST, clock.now(), names, period.subject)
-            if key is None and is_again:
+            is_new = add_message(warehouse, DIGEST, clock.now(), names, period.subject) is not None
+            if is_again and not is_new:
                 again(warehouse, DIGEST, period.subject, names)
+            # Targets may be new, or of another configuration.
+            is_new |= add_targets(warehouse, DIGEST, period.subject, names)
             until = None if is_again or is_read(warehouse, period) else period.latest_send
             is_waiting = hold(warehouse, DIGEST, period.subject, until)
         if is_waiting and until is not None and clock.now() < until:
             _report(
                 f"Waits             the digest of {period}, until all of it is read, or {until}"
             )
-        elif key is None and not is_waiting:
+        elif not (is_new or is_waiting or is_again):
             _report(f"Sent before       the digest of {period}: --again sends it again")
         sys.exit(0 if send_due(warehouse, settings, clock, profile, _report) else 1)
 

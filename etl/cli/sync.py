@@ -29,6 +29,7 @@ from etl.cli.shared.signals import endless, stops
 from etl.cli.shared.syncing import sync_chosen
 from etl.clock import Clock
 from etl.config import load_config
+from etl.errors import SourceError
 from etl.monitor.after_sync import publish_after_sync
 from etl.show.escaping import harmless
 from etl.sync.run import SyncOutcome
@@ -112,7 +113,13 @@ def _run(
     if archive_bodies:
         config = config.with_archive_bodies()
     chosen = choose(config, **choice)
-    outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
+    try:
+        outcome = sync_chosen(db, clock, config, config_path, chosen, since, settle, archive)
+    except SourceError:
+        # Nothing was read, of which whoever has a budget must learn.
+        with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:
+            judge_budgets(warehouse, config, clock, chosen.profile, _report)
+        raise
     if outcome.is_stopped:
         return _Done(outcome)
     with open_warehouse(db, patience=Patience(check=clock.check)) as warehouse:

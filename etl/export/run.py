@@ -63,6 +63,8 @@ class _Counted:
         self._summed = [at for at, column in enumerate(table.columns) if column.is_summed]
         self._columns = table.columns
         self._sums: dict[int, int | None] = dict.fromkeys(self._summed)
+        self._ends = [at for at, column in enumerate(table.columns) if column.is_upper_end]
+        self._unknown: set[int] = set()
         self._bounds = [
             at for at, column in enumerate(table.columns) if column.name == "is_lower_bound"
         ]
@@ -77,13 +79,15 @@ class _Counted:
                 value = row[at]
                 if value is not None:
                     sums[at] = (sums[at] or 0) + value
+            self._unknown.update(at for at in self._ends if row[at] is None)
             self.is_lower_bound = self.is_lower_bound or any(row[at] for at in self._bounds)
             yield row
 
     def totals(self) -> dict[str, int | str | None]:
-        """Return the sums by column, None where no row has a value."""
+        """Return the sums by column, None where no row has a value, or an upper end is unknown."""
         return {
-            self._columns[at].name: _shown(self._columns[at], n) for at, n in self._sums.items()
+            self._columns[at].name: None if at in self._unknown else _shown(self._columns[at], n)
+            for at, n in self._sums.items()
         }
 
 

@@ -26,11 +26,15 @@ class Kind(Enum):
 
 
 class Column(NamedTuple):
-    """A column. ``is_summed``: its sum means something, and stands in the manifest."""
+    """A column. ``is_summed``: its sum means something, and stands in the manifest.
+
+    ``is_upper_end``: where one value is unknown, so is the sum; others are a lower bound then.
+    """
 
     name: str
     kind: Kind
     is_summed: bool = False
+    is_upper_end: bool = False
 
 
 class Table(NamedTuple):
@@ -50,7 +54,8 @@ _UNITS = ("_tokens", "_count", "_units", "_seconds", "calls")
 def column_of(name: str) -> Column:
     """Return the column that the house's names mean: units, ``is_``, or else text."""
     if name.endswith("_usd"):
-        return Column(name, Kind.DECIMAL, is_summed=True)
+        is_upper_end = name == "cost_high_usd"
+        return Column(name, Kind.DECIMAL, is_summed=True, is_upper_end=is_upper_end)
     if name.startswith("is_"):
         return Column(name, Kind.BOOLEAN)
     if name in ("min_input_tokens", "usd_per_mtok"):

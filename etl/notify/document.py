@@ -17,7 +17,8 @@ from etl.show.escaping import harmless
 # Programs that show a message make links of addresses, and notify people of @names.
 _SCHEME = re.compile(r"(?i)([a-z][a-z0-9+.-]*:)(?=/)")
 _WWW = re.compile(r"(?i)\b(www)\.")
-_MENTION = re.compile(r"(?<![\w.+-])@")
+# Discord and others take @everyone for one even at the end of a word.
+_MENTION = re.compile(r"(?<![\w.+-])@|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
 _MARKDOWN_LINK = re.compile(r"\](?=[(\[])")
 # Not that of "<$0.01".
 _TAG = re.compile(r"<(?![$0-9 ])")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlite_utils import Database
 
@@ -11,6 +12,7 @@ from etl.config import Config, Target
 from etl.errors import BedrockUsageError, LockedError, StoppedError
 from etl.notify.contents import document_of
 from etl.notify.send import Outcome, Sender
+from etl.times import utc_text
 from etl.warehouse.lock import message_lock
 from etl.warehouse.messages import (
     FAILED,
@@ -23,6 +25,9 @@ from etl.warehouse.messages import (
 )
 from etl.warehouse.secret import secret_of
 from etl.warehouse.turns import path_of
+
+# So long another configuration of the same warehouse may have a target that this one has not.
+_KEPT = timedelta(days=2)
 
 
 def targets_for(config: Config, topic: str) -> list[str]:
@@ -41,19 +46,33 @@ def send_due(
 
     Without targets in the configuration, what is due waits.
     """
-    if not config.notify.targets or not due_deliveries(db, clock.now()):
+    if not config.notify.targets or not _due(db, config, clock):
         return True
     try:
         with message_lock(path_of(db)):
             sender = Sender(profile or config.accounts.profile, clock, secret_of(db))
             # Read again: the process that had the lock before may have sent some.
-            due = due_deliveries(db, clock.now())
+            due = _due(db, config, clock)
             # One that fails keeps no other from being tried.
             arrived = [_deliver(db, config, sender, one, report) for one in due]
             return all(arrived)
     except LockedError:
         report("Messages          another process is sending them")
         return True
+
+
+def _due(db: Database, config: Config, clock: Clock) -> list[Delivery]:
+    """Return what has to be sent now, without what only another configuration can send.
+
+    What nobody sent to a target that this one does not have is given up after two days.
+    """
+    known = {target.name for target in config.notify.targets}
+    old = utc_text(clock.now() - _KEPT)
+    return [
+        one
+        for one in due_deliveries(db, clock.now())
+        if one.target in known or one.created_at < old
+    ]
 
 
 def _deliver(

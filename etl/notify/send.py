@@ -29,6 +29,8 @@ from etl.sources.aws import Place
 _LONGEST_SUBJECT = 99
 
 _STATUS = re.compile(r"\berror=(\d{3})\b|\b(\d{3})\b(?= |\))")
+# What requests says of a server that got the message, and gave no answer.
+_NO_ANSWER = re.compile(r"read timed out|connection aborted", re.IGNORECASE)
 
 
 class Outcome(NamedTuple):
@@ -65,18 +67,20 @@ class Sender(NamedTuple):
             return self._publish(target.sns, document, is_repeat)
         apprise = _apprise()
         reasons = []
+        is_unknown = False
         for number, address in enumerate(addresses_of(target), 1):
             self.clock.check()
             digest = self._hash(address)
             if digest in delivered:
                 continue
-            reason = _notify(apprise, address, document, is_repeat)
-            if reason is None:
+            outcome = _notify(apprise, address, document, is_repeat)
+            if outcome.reason is None:
                 delivered = [*delivered, digest]
                 note(delivered)
             else:
-                reasons.append(f"address {number}: {reason}")
-        return Outcome("; ".join(reasons) or None)
+                reasons.append(f"address {number}: {outcome.reason}")
+                is_unknown = is_unknown or outcome.is_unknown
+        return Outcome("; ".join(reasons) or None, is_unknown)
 
     def _publish(self, topic: str, document: Document, is_repeat: bool) -> Outcome:
         own = open_own_account(self.profile, self.clock)
@@ -112,21 +116,21 @@ def _apprise() -> Any:
     return import_module("apprise")
 
 
-def _notify(apprise: Any, address: str, document: Document, is_repeat: bool) -> str | None:
-    """Send to an address; return why that failed, None if it did not."""
+def _notify(apprise: Any, address: str, document: Document, is_repeat: bool) -> Outcome:
+    """Send to an address."""
     asset = apprise.AppriseAsset(
         app_id="bedrock-usage",
         app_desc="Amazon Bedrock usage and cost",
         storage_mode=apprise.PersistentStoreMode.MEMORY,
         async_mode=False,
     )
-    with _quiet() as statuses:
+    with _quiet() as log:
         try:
             service = apprise.Apprise.instantiate(address, asset=asset)
         except Exception as error:
-            return f"not one that apprise understands ({type(error).__name__})"
+            return Outcome(f"not one that apprise understands ({type(error).__name__})")
         if service is None:
-            return "not one that apprise understands"
+            return Outcome("not one that apprise understands")
         is_html = _first_format(service) == apprise.NotifyFormat.HTML
         try:
             is_sent = service.notify(
@@ -139,11 +143,16 @@ def _notify(apprise: Any, address: str, document: Document, is_repeat: bool) -> 
             )
         except Exception as error:
             # The error of a plugin: its text may contain the address.
-            return f"{service.service_name}: {type(error).__name__}"
+            return Outcome(f"{service.service_name}: {type(error).__name__}")
     if is_sent:
-        return None
-    answered = f" (answer {statuses[-1]})" if statuses else ""
-    return f"{service.service_name} did not accept the message{answered}"
+        return Outcome()
+    if log.has_no_answer:
+        return Outcome(
+            f"{service.service_name}: it did not answer; the message may have arrived",
+            is_unknown=True,
+        )
+    answered = f" (answer {log.statuses[-1]})" if log.statuses else ""
+    return Outcome(f"{service.service_name} did not accept the message{answered}")
 
 
 def _first_format(service: Any) -> Any:
@@ -151,24 +160,36 @@ def _first_format(service: Any) -> Any:
     return formats[0] if isinstance(formats, tuple | list) else formats
 
 
+class _Log(logging.Handler):
+    """What matters of the records of a log: the statuses of answers, and whether there was none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: list[str] = []
+        self.has_no_answer = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING and (found := _STATUS.search(text)):
+            self.statuses.append(found[1] or found[2])
+        self.has_no_answer = self.has_no_answer or _NO_ANSWER.search(text) is not None
+
+
 @contextmanager
-def _quiet() -> Iterator[list[str]]:
-    """Keep what apprise logs from the output; yield the statuses of answers in it."""
-    statuses: list[str] = []
-
-    class _Statuses(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if found := _STATUS.search(record.getMessage()):
-                statuses.append(found[1] or found[2])
-
-    logger, handler = logging.getLogger("apprise"), _Statuses()
+def _quiet() -> Iterator[_Log]:
+    """Keep what apprise logs from the output; yield what matters of it."""
+    logger, log = logging.getLogger("apprise"), _Log()
     propagates, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
+    # The details of failures are at this level.
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(log)
     try:
         with warnings.catch_warnings():
             # What a plugin uses of other libraries is not ours to change.
             warnings.simplefilter("ignore")
-            yield statuses
+            yield log
     finally:
-        logger.removeHandler(handler)
+        logger.removeHandler(log)
+        logger.setLevel(level)
         logger.propagate = propagates

@@ -120,6 +120,15 @@ def not_judged(states: Sequence[Row]) -> list[str]:
     ]
 
 
+def without_usage(names: Sequence[Row]) -> list[str]:
+    """Say which names of budgets nothing has, a line each; none if all are known."""
+    return [
+        f"Budget            {one['budget']}: nothing loaded is of {one['kind']} {one['name']};"
+        " names must be exactly as reports show them"
+        for one in names
+    ]
+
+
 # -- what happened --------------------------------------------------------------------------------
 
 

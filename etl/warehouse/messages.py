@@ -64,6 +64,21 @@ def add_message(
     return int(row[0])
 
 
+def add_targets(db: Database, topic: str, subject: str, targets: Collection[str]) -> bool:
+    """Have a message sent also to those of these targets that it was not for; return if any.
+
+    The caller holds the transaction.
+    """
+    (key,) = db.conn.execute(
+        "select message_key from messages where topic = ? and subject = ?", [topic, subject]
+    ).fetchone()
+    cursor = db.conn.executemany(
+        "insert or ignore into deliveries (message_key, target, state) values (?, ?, ?)",
+        [(key, target, PENDING) for target in targets],
+    )
+    return cursor.rowcount > 0
+
+
 def hold(db: Database, topic: str, subject: str, until: datetime | None) -> bool:
     """Have a message that nobody tried to send wait until a time, or no longer (None).
 

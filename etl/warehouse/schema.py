@@ -2458,5 +2458,5 @@ def m044_create_quotas(db: Database) -> None:
 @migrations()
 @takes()
 def m045_keep_when_budgets_were_judged(db: Database) -> None:
-    """Until when the usage of each budget was read when it was last judged; NULL: never."""
+    """The last day on which each budget was judged with its usage read; NULL: none."""
     _execute(db, "alter table budgets add column judged_to text;")

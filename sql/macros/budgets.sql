@@ -53,6 +53,7 @@ select
         date(min(now, coalesce(budgets.judged_to, now)), '-3 days')
     ) as judged_from,
     strftime('%Y-%m-%dT%H:%M:%SZ', now, '-1 day') as stale_before,
+    date(now, '-6 hours') as hours_ago,
     max(days_back, weeks_back, months_back) = 0 as is_current,
     case
         when days is not null
@@ -252,7 +253,9 @@ substr(
     case
         when reads.read_at is null and budgets.last_loaded is null
             then '; nothing is loaded'
-        when reads.read_at is null and budgets.last_loaded < budgets.first_day
+        when
+            reads.read_at is null
+            and budgets.last_loaded < min(budgets.first_day, budgets.yesterday)
             then
                 '; nothing of this period is loaded, the last day is '
                 || budgets.last_loaded
@@ -260,7 +263,13 @@ substr(
             reads.read_at is null
             and budgets.last_loaded < min(budgets.yesterday, budgets.last_day)
             then '; nothing is loaded after ' || budgets.last_loaded
-        when reads.read_at < budgets.first_day
+        -- A period that has only begun needs no sync of its own yet.
+        when
+            reads.read_at < budgets.first_day
+            and (
+                reads.read_at < budgets.stale_before
+                or budgets.first_day <= budgets.hours_ago
+            )
             then '; nothing was synced in this period, but at ' || reads.read_at
         when reads.read_at < min(budgets.stale_before, budgets.period_end)
             then '; the last sync is too old, it was at ' || reads.read_at

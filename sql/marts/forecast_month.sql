@@ -19,12 +19,9 @@ select
     forecasts.through_day,
     coalesce(spent.cost_usd, 0) as spent_usd,
 {% for end in ('', '_low', '_high') %}
-    round(
-        max(
-            coalesce(spent.cost_usd, 0),
-            forecasts.finished_usd + forecasts.rest{{ end }}_usd
-        ),
-        6
+    max(
+        coalesce(spent.cost_usd, 0),
+        round(forecasts.finished_usd + forecasts.rest{{ end }}_usd, 6)
     ) as forecast{{ end }}_usd,
 {% endfor %}
     forecasts.reason,

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from etl.normalise.team_shares import TeamShare
 from etl.warehouse.database import open_warehouse
-from tests.aws import FakeAws
+from etl.warehouse.write.team_shares import apply_team_shares
+from tests.aws import FakeAws, Fault
 from tests.budgets.support import DOLLAR, Spending, Webhook
 from tests.cli.recent import SMALL, record
 from tests.cli.running import run
-from tests.support import call, load, query, write_log
+from tests.support import ACCOUNT, HAIKU, call, load, query, write_log
 
 BUDGETS = """
 [[budgets]]
@@ -79,6 +81,40 @@ def test_what_cannot_be_judged_is_loud(db: Path, tmp_path: Path) -> None:
     assert "nothing was synced in this period, but at 2026-01-01T00:00:00Z" in err
     # More than that is known.
     assert run("budgets", *words(tmp_path, BUDGETS.format(amount=10)))[0] == 3
+
+
+def test_a_name_that_nothing_has_is_said(db: Path, tmp_path: Path) -> None:
+    names = {
+        "user": ["alice", "alcie"], "application": ["Search", "search", "Unknown"],
+        "model": [HAIKU, "anthropic.claude-4"], "region": ["us-east-1", "eu-west-9"],
+        "account": [ACCOUNT, "999999999999"],
+    }  # fmt: skip
+    teams = '["(no team)", "Red", "Blue"]'
+    text = f"""
+[[budgets]]
+name = "Named"
+amount = 100
+per = "month"
+{"".join(f"{key} = {json.dumps(listed)}{chr(10)}" for key, listed in names.items())}
+[[budgets]]
+name = "Teams"
+amount = 100
+per = "month"
+team = {teams}
+"""
+    with open_warehouse(db) as warehouse:
+        shares = {"Red": 1, "Green": 1}
+        apply_team_shares(warehouse, [TeamShare(application="Search", shares=shares)])
+    err = run("budgets", *words(tmp_path, text))[2]
+    told = [line[18:].split(";")[0] for line in err.splitlines() if "nothing loaded" in line]
+    assert told == [
+        "Named: nothing loaded is of account 999999999999",
+        "Named: nothing loaded is of application search",
+        "Named: nothing loaded is of model anthropic.claude-4",
+        "Named: nothing loaded is of region eu-west-9",
+        "Named: nothing loaded is of user alcie",
+        "Teams: nothing loaded is of team Blue",
+    ]
 
 
 def test_without_budgets_it_says_how_to_have_some(db: Path) -> None:
@@ -162,3 +198,20 @@ def test_sync_judges_budgets_and_tells_once(
     status, _, err = run("sync", *SMALL, "--source", "cloudtrail", *options)
     assert status == 1
     assert "Not sent          budgets to ops: the environment variable OPS has no address" in err
+
+
+def test_a_sync_that_cannot_sign_in_still_tells_that_budgets_are_not_judged(
+    aws: FakeAws, db: Path, tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS", webhook.address)
+    aws.faults.append(Fault("expired-credentials", times=None))
+    with open_warehouse(db) as warehouse:
+        earlier = today() - timedelta(days=2)
+        warehouse.execute("update sync_state set read_at = ?", [f"{earlier:%Y-%m-%dT%H:%M:%SZ}"])
+    options = words(tmp_path, BUDGETS.format(amount=100).replace("month", "7d") + NOTIFY)
+    for _ in range(2):
+        status, _, err = run("sync", *SMALL, "--source", "cloudtrail", *options)
+        assert status == 1
+        assert err.splitlines()[-1].startswith("Error: ")
+    (message,) = webhook.received
+    assert "- All: state cannot be judged: the last sync is too old" in message["message"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta
 from email.message import Message
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_mail_has_both_forms_and_names_cannot_act_in_either(
     spending: Spending, mailbox: Mailbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPS", f"# ours\n{mailbox.address}\n\n{webhook.address}\n")
-    name = "<img src=http://evil.example/x>@everyone [x](http://evil.example) <!channel> www.evil.example"
+    name = "<img src=http://evil.example/x>@everyone a@Here [x](http://evil.example) <!channel> www.evil.example"
     spending.budgets(budget(10, each="user"))
     spending.spend(NOW, 6, user=name)
     spending.record(NOW, ("ops",))
@@ -92,7 +93,7 @@ def test_mail_has_both_forms_and_names_cannot_act_in_either(
         str(mail["subject"]),
         webhook.received[0]["title"],
     ):
-        for acting in ("<img", "://evil", "@everyone", "](", "<!channel", "www.evil"):
+        for acting in ("<img", "://evil", "@everyone", "a@Here", "](", "<!channel", "www.evil"):
             assert acting not in text
     assert "‹img src=http: //evil.example/x>@ everyone" in found["text/plain"]
     assert "<table" in found["text/html"]
@@ -128,6 +129,22 @@ def test_what_fails_is_tried_again_later_and_then_given_up(
     assert at - moment(NOW) > timedelta(days=3)
 
 
+def test_what_a_slow_server_may_have_taken_is_a_possible_repeat(
+    spending: Spending, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS", f"{webhook.address}?rto=0.2")
+    crossed(spending)
+    webhook.before_answer = lambda: time.sleep(0.5)
+    is_sent, said = send(spending, moment(NOW))
+    assert not is_sent
+    assert "it did not answer; the message may have arrived" in said[0]
+    webhook.before_answer = lambda: None
+    assert send(spending, moment("2026-11-03"))[0]
+    assert [one["title"] for one in webhook.received] == [
+        "Budget B: 50 % reached", "[possible repeat] Budget B: 50 % reached",
+    ]  # fmt: skip
+
+
 def test_one_of_several_addresses_that_fails_does_not_repeat_the_others(
     spending: Spending, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,9 +158,9 @@ def test_one_of_several_addresses_that_fails_does_not_repeat_the_others(
     assert len(webhook.received) == 1
     assert "boss: address 1: not one that apprise understands" in said[0]
     monkeypatch.setenv("OPS", webhook.address)
-    assert send(spending, moment(NOW) + timedelta(hours=2))[0] is False  # boss is unknown here
+    assert send(spending, moment(NOW) + timedelta(hours=2))[0]  # boss waits for its configuration
     assert len(webhook.received) == 1
-    assert {one[0]: one[1] for one in state_of(spending)} == {"ops": "sent", "boss": "failed"}
+    assert {one[0]: one[1] for one in state_of(spending)} == {"ops": "sent", "boss": "pending"}
 
 
 def test_a_kill_between_sending_and_recording_sends_it_again_as_a_possible_repeat(
@@ -214,7 +231,11 @@ def test_without_targets_what_is_due_waits_and_a_target_that_is_gone_is_given_up
     crossed(spending)
     assert send_due(spending.db, of(), FakeClock(moment(NOW)), None, print) is True
     assert state_of(spending) == [("ops", "pending", 0)]
-    is_sent, said = send(spending, moment(NOW), Target(name="other", variable="OTHER"))
+    # Another configuration of the same warehouse may still have it.
+    other = Target(name="other", variable="OTHER")
+    assert send(spending, moment(NOW), other) == (True, [])
+    assert state_of(spending) == [("ops", "pending", 0)]
+    is_sent, said = send(spending, moment("2026-11-05"), other)
     assert not is_sent
     assert said == [
         "Not sent          budgets to ops: the configuration has no such target any more; it is given up"
@@ -261,12 +282,19 @@ def test_a_digest_waits_until_its_days_are_read_but_not_longer_than_noon(
     assert run("notify", "digest", *options)[2].startswith("Sent   ")
     assert run("notify", "digest", *options)[2].startswith("Sent before")
     assert [one["title"] for one in webhook.received] == ["Amazon Bedrock, 2026-11-02: $5.00"]
+    # Who is told later gets it too, and nobody twice.
+    more = '[[notify.targets]]\nname = "more"\nvariable = "OPS"\n'
+    with (spending.folder / "c.toml").open("a") as file:
+        file.write(more)
+    assert run("notify", "digest", *options)[2].startswith("Sent              digest to more")
+    assert len(webhook.received) == 2
+    (spending.folder / "c.toml").write_text('[[notify.targets]]\nname = "ops"\nvariable = "OPS"\n')
     # The next one is never read to its end: whatever sends messages at noon sends it.
     clock = FakeClock(moment("2026-11-04T00:05"))
     assert run("notify", "digest", *options)[2].startswith("Waits ")
     assert send(spending, moment("2026-11-04T11:59")) == (True, [])
     assert send(spending, moment("2026-11-04T12:00"))[0]
-    assert "Not all of 2026-11-03 is read" in webhook.received[1]["message"]
+    assert "Not all of 2026-11-03 is read" in webhook.received[2]["message"]
 
 
 def test_a_digest_names_what_has_no_price_and_the_cost_that_a_budget_counts(

@@ -176,6 +176,33 @@ def test_a_stale_or_unread_warehouse_cannot_be_judged(spending: Spending) -> Non
     assert spending.state("2026-12-01T00:05:00", synced=False)["cost_usd"] is None
 
 
+def test_a_period_that_has_only_begun_is_no_alarm(spending: Spending) -> None:
+    spending.spend("2026-11-30", 1)
+    spending.budgets(budget(10), budget(10, "day", name="D"))
+
+    def states(at: str, **options: bool) -> list[tuple[str, str | None, float | None]]:
+        found = [row for row in spending.states(at, **options) if row["is_current"]]
+        return [(row["state"], row["reason"], row["cost_usd"]) for row in found]
+
+    # Files come a day later; what the new period costs is unknown, not 0.
+    assert states("2026-12-01", synced=False) == [("ok", None, None)] * 2
+    assert {state for state, _, _ in states("2026-12-02", synced=False)} == {"cannot be judged"}
+    # The next sync comes within hours.
+    spending.synced("2026-11-30T23:30:00Z")
+    assert states("2026-12-01T05:59", synced=False) == [("ok", None, None)] * 2
+    assert (
+        states("2026-12-01T06:00", synced=False)
+        == [
+            (
+                "cannot be judged",
+                "nothing was synced in this period, but at 2026-11-30T23:30:00Z",
+                None,
+            )
+        ]
+        * 2
+    )
+
+
 def test_what_is_known_to_be_spent_counts_however_old_it_is(spending: Spending) -> None:
     spending.spend("2026-11-02", 11)
     spending.budgets(budget(10))

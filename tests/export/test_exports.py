@@ -299,6 +299,10 @@ def test_unknown_is_not_zero(months: Path, tmp_path: Path) -> None:
     assert unknown and {row["input_tokens"] for row in unknown} == {None}
     assert manifest(tmp_path / "out/usage-2026-10.csv")["is_lower_bound"] is True
     charged = read(export(months, "teams", "2026-10", tmp_path / "out"))
+    # An upper end that is not known adds up to none that is.
+    totals = manifest(tmp_path / "out/teams-2026-10.csv")["totals"]
+    assert None in {row["cost_high_usd"] for row in charged}
+    assert totals["cost_high_usd"] is None and totals["cost_low_usd"] is not None
     of_no_team = [row for row in charged if row["team"] == "(no team)"]
     assert {(row["cost_usd"], row["charge_usd"]) for row in of_no_team} == {(None, None)}
     assert {row["is_charge_lower_bound"] for row in charged if row["team"] == "Red"} == {False}

@@ -90,6 +90,17 @@ def test_the_rest_of_the_month_is_added_to_what_was_spent(db: Database, tmp_path
     assert failed_checks(db) == {}
 
 
+def test_no_rounding_makes_a_forecast_less_than_what_is_spent(db: Database, tmp_path: Path) -> None:
+    use(db, tmp_path, days(40))
+    for table in ("priced_daily_by_model", "priced_daily_by_application"):
+        db.execute(f"update {table} set cost_picodollars = 1000000040000")
+    renew_forecasts(db)
+    db.execute("update forecasts set rest_usd = 0, rest_low_usd = 0, rest_high_usd = 0")
+    row = forecast(db)
+    assert row["spent_usd"] == pytest.approx(9.00000036, abs=1e-12)
+    assert {row[f"forecast{end}_usd"] for end in ("", "_low", "_high")} == {row["spent_usd"]}
+
+
 def test_nothing_is_written_if_nothing_changed(db: Database, tmp_path: Path) -> None:
     assert not renew_forecasts(db)
     use(db, tmp_path, days(40))

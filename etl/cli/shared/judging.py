@@ -13,11 +13,11 @@ from etl.config import Config
 from etl.errors import BedrockUsageError, StoppedError
 from etl.forecast.budgets import budget_forecast
 from etl.notify.run import send_due, targets_for
-from etl.show.budgets import crossing_line, most_of_each
+from etl.show.budgets import crossing_line, most_of_each, without_usage
 from etl.show.escaping import harmless
 from etl.show.numbers import count
 from etl.warehouse.alerts import ANOMALIES, record_alerts
-from etl.warehouse.read.budgets import BUDGETS
+from etl.warehouse.read.budgets import BUDGETS, unknown_names
 from etl.warehouse.write.budgets import apply_budgets, record_budgets
 
 
@@ -44,6 +44,8 @@ def judge_budgets(
     new = record_budgets(warehouse, clock.now(), budget_forecast(warehouse), targets)
     for row in most_of_each([one._asdict() for one in new]):
         report(harmless(f"Budget            {crossing_line(row)}"))
+    for line in without_usage(unknown_names(warehouse)):
+        report(harmless(line))
     unusual = record_alerts(warehouse, clock.now(), targets_for(config, ANOMALIES))
     if unusual:
         report(f"Unusual           {count(unusual, 'new finding')} (docs/watch.md)")

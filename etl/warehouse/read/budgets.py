@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from etl.normalise.application import UNKNOWN as APPLICATION_UNKNOWN
+from etl.normalise.identity import NO_TEAM, UNATTRIBUTED, UNKNOWN
 from etl.sql_files import sql_text
 from etl.times import utc_text
-from etl.warehouse.read.reports import Filters
+from etl.warehouse.read.reports import Filters, run_report
 
 # The topic of their messages.
 BUDGETS = "budgets"
@@ -29,6 +31,15 @@ def budget_states(
     """
     parameters = {"now": utc_text(now), **(filters or Filters()).parameters()}
     return list(db.query(sql_text("pages/budgets"), parameters))
+
+
+def unknown_names(db: Database) -> list[dict[str, str]]:
+    """Return the names in budgets that nothing loaded has: ``budget``, ``kind`` and ``name``.
+
+    Names of ours for what has none are always known.
+    """
+    ours = (APPLICATION_UNKNOWN, UNATTRIBUTED, NO_TEAM, UNKNOWN)
+    return [row for row in run_report(db, "budget_names", {}) if row["name"] not in ours]
 
 
 def budget_days(db: Database, since: date, until: date) -> dict[tuple[str, str], dict[date, float]]:

@@ -124,8 +124,11 @@ def _note_judged(db: Database, states: Sequence[Mapping[str, Any]], now: datetim
     """
     unread = {one["budget"] for one in states if one["is_current"] and not one["is_read"]}
     read = {one["budget"] for one in states} - unread
+    # The day is enough, and most runs then write nothing.
+    day = now.date().isoformat()
     db.conn.executemany(
-        "update budgets set judged_to = ? where budget = ?", [(utc_text(now), one) for one in read]
+        "update budgets set judged_to = ? where budget = ? and judged_to is not ?",
+        [(day, one, day) for one in read],
     )
 
 
