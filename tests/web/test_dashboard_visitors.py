@@ -55,7 +55,7 @@ def test_a_restricted_visitor_sees_nothing_of_the_others(demo_db: Path) -> None:
             )
         )
         assert [row["name"] for row in moved] == [visits.SEARCH]
-        assert [row["application"] for row in callers] == [visits.SEARCH, None]
+        assert [row["name"] for row in callers] == ["(all)", visits.SEARCH]
         assert callers[0]["cost_usd"] == callers[1]["cost_usd"]
         assert sum(row["cost_usd"] for row in kinds) == pytest.approx(callers[1]["cost_usd"])
         assert all(name in carol.get("/").text for name in OTHERS)
