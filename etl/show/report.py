@@ -208,15 +208,15 @@ def build_report(
 
 def _add_users(db: Database, filters: Filters, report: Report) -> None:
     """Add how many users called with success, and the part of the cost of one of them."""
-    found = {row["application"]: row for row in page(db, "callers", filters)}
+    found = {(row["dimension"], row["name"]): row for row in page(db, "callers", filters)}
 
-    def added(row: Row) -> Row:
-        own = found.get(row.get("application"), {})
+    def added(row: Row, dimension: str, name: str) -> Row:
+        own = found.get((dimension, name), {})
         return {**row, "users": own.get("users", 0), "usd_per_user": own.get("usd_per_user")}
 
-    report.rows = list(map(added, report.rows))
+    report.rows = [added(row, "application", row["application"]) for row in report.rows]
     if report.total:
-        report.total = added(report.total)
+        report.total = added(report.total, "all", "(all)")
 
 
 def _add_billed(db: Database, filters: Filters, report: Report, *, is_split: bool) -> None:

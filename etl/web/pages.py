@@ -588,7 +588,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "has_calibrated": bool(parts[0]["calibrated_tokens"]),
         "guardrails": numbers.guardrails(guardrails[0]),
         "billed": _billed(billed),
-        "callers": {row["application"]: row for row in callers},
+        "callers": {(row["dimension"], row["name"]): row for row in callers},
         "lacks": numbers.missing(row) if row else "",
         "shows_list": numbers.differs_from_list(row) if row else False,
         "change": _change(compared, part, earlier),

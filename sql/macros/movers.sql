@@ -131,6 +131,9 @@ case
         then 'no calls before'
     when {{ is_unused('after') }}
         then 'no calls after'
+    -- Usage that no known call accounts for.
+    when moved.with_volume is null
+        then iif(moved.difference > 0, 'more usage', 'less usage')
 {% for most, index in (('max', 0), ('min', 1)) %}
     when moved.difference {{ '>' if most == 'max' else '<' }} 0
         then case {{ most }}(moved.{{ causes | join(', moved.') }})

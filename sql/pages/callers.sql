@@ -1,8 +1,8 @@
 -- How many users does each application have, and what did one cost?
--- Grain: application that a user called with success, the most expensive first, and a
--- row for all of them, whose application is NULL. Filters as in usage: :since, :until,
--- :regions, :models, :users, :applications, :teams. Units: USD. cost_usd is that of all
--- usage, usd_per_user its part of a user. A user of two applications counts in both.
+-- Grain: dimension (all, application) x name of what a user called with success, the
+-- most expensive first. Filters as in usage: :since, :until, :regions, :models, :users,
+-- :applications, :teams. Units: USD. cost_usd is that of all usage, usd_per_user its
+-- part of a user. A user of two applications counts in both.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
@@ -45,13 +45,14 @@ named as materialized (
 ),
 
 final as (
-{% for application in ('null', 'application') %}
+{% for dimension, name in (('all', "'(all)'"), ('application', 'application')) %}
     select
-        {{ application }} as application,
+        '{{ dimension }}' as dimension,
+        {{ name }} as name,
         count(distinct user_name) filter (where calls > 0) as users,
         round(sum(cost_microdollars) / 1e6, 9) as cost_usd
     from named
-    group by 1
+    group by 2
 {% if not loop.last %}
     union all
 {% endif %}
@@ -59,10 +60,11 @@ final as (
 )
 
 select
-    application,
+    dimension,
+    name,
     users,
     cost_usd,
     round(cost_usd / users, 9) as usd_per_user
 from final
 where users > 0
-order by application is null, cost_usd desc, application
+order by dimension, cost_usd desc, name

@@ -170,6 +170,20 @@ def test_csv_is_exact_and_has_a_header(warehouse: Path) -> None:
     assert set(parsed[0]) >= {"application", "calls", "cost_usd", "data_source"}
 
 
+def test_applications_have_unit_costs_for_programs(warehouse: Path) -> None:
+    found = report(warehouse, "applications")
+    rows = {row["application"]: row for row in found["rows"]}
+    assert {name: row["users"] for name, row in rows.items()} == {"ChatbotApp": 1, "Unknown": 3}
+    assert found["total"]["users"] == 4
+    for row in (*rows.values(), found["total"]):
+        assert row["usd_per_user"] == pytest.approx(row["cost_usd"] / row["users"])
+        assert row["usd_per_call"] == pytest.approx(row["cost_usd"] / row["calls"])
+    assert "users" not in report(warehouse, "users")["rows"][0]
+    status, out, _ = run("report", "applications", "--format", "csv", "--db", warehouse)
+    assert status == 0
+    assert out.splitlines()[0].endswith("usd_per_call,usd_per_ktok,users,usd_per_user")
+
+
 def test_coverage(warehouse: Path) -> None:
     data = report(warehouse, "coverage", "--model", HAIKU)
     assert [

@@ -57,18 +57,20 @@ def causes(row: dict[str, Any]) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "is_doubled", "expected"),
+    ("before", "after", "is_doubled", "expected", "mainly"),
     [
-        ([(MILLION, 0)], [(MILLION, 0)] * 3, False, (0.5, 0, 0, 0)),
-        ([(MILLION, 0)], [(4 * MILLION, 0)], False, (0, 0.75, 0, 0)),
-        ([(MILLION, 0)], [(0, MILLION)], False, (0, 0, 1, 0)),
-        ([(MILLION, MILLION)], [(MILLION, MILLION)], True, (0, 0, 0, 1.5)),
+        ([(MILLION, 0)], [(MILLION, 0)] * 3, False, (0.5, 0, 0, 0), "more calls"),
+        ([(MILLION, 0)], [(4 * MILLION, 0)], False, (0, 0.75, 0, 0), "more tokens a call"),
+        ([(MILLION, 0)], [(0, MILLION)], False, (0, 0, 1, 0), "a dearer mix"),
+        ([(MILLION, MILLION)], [(MILLION, MILLION)], True, (0, 0, 0, 1.5), "higher prices"),
         ([(MILLION, 0)] * 2, [(4 * MILLION, MILLION), (MILLION, 0), (0, 0)], True,
-         (0.25, 0.75, 1, 2.5)),
+         (0.25, 0.75, 1, 2.5), "higher prices"),
         # Fewer and smaller calls.
-        ([(3 * MILLION, 0)] * 4, [(MILLION, 0)], False, (-2.25, -0.5, 0, 0)),
-        ([], [(MILLION, 0)], True, (0.5, 0, 0, 0)),
-        ([(MILLION, 0)], [], True, (-0.25, 0, 0, 0)),
+        ([(3 * MILLION, 0)] * 4, [(MILLION, 0)], False, (-2.25, -0.5, 0, 0), "fewer calls"),
+        ([(5 * MILLION, 0)], [(MILLION, 0)], False, (0, -1, 0, 0), "fewer tokens a call"),
+        ([(MILLION, 0)], [(MILLION, 0)], False, (0, 0, 0, 0), None),
+        ([], [(MILLION, 0)], True, (0.5, 0, 0, 0), "no calls before"),
+        ([(MILLION, 0)], [], True, (-0.25, 0, 0, 0), "no calls after"),
     ],
 )  # fmt: skip
 def test_each_cause(
@@ -78,6 +80,7 @@ def test_each_cause(
     after: list[tuple[int, int]],
     is_doubled: bool,
     expected: tuple[float, ...],
+    mainly: str | None,
 ) -> None:
     week(db, tmp_path, BEFORE, *before)
     week(db, tmp_path, AFTER, *after)
@@ -85,6 +88,7 @@ def test_each_cause(
         store_overrides(db, list(parse_prices(DOUBLE)))
     row = moved(db)
     assert causes(row) == expected
+    assert row["mainly"] == mainly
     assert (row["since"], row["until"]) == ("2026-11-08", "2026-11-14")
     assert (row["against_since"], row["against_until"]) == ("2026-11-01", "2026-11-07")
     assert row["change"] == ("new" if not before else "gone" if not after else "changed")

@@ -301,20 +301,20 @@ def ask(db: Database, page: str) -> list[dict[str, Any]]:
 
 
 def compare_callers(db: Database, parts: list[Part]) -> None:
-    of: dict[str | None, list[Part]] = defaultdict(list)
+    of: dict[tuple[str, str], list[Part]] = defaultdict(list)
     for part in parts:
-        of[part.application].append(part)
-        of[None].append(part)
+        of["application", part.application].append(part)
+        of["all", "(all)"].append(part)
     expected = {
         name: (len({part.user_name for part in its if part.calls}), sum_of(its).cost)
         for name, its in of.items()
     }
     found = ask(db, "callers")
-    assert {row["application"]: row["users"] for row in found} == {
+    assert {(row["dimension"], row["name"]): row["users"] for row in found} == {
         name: users for name, (users, _) in expected.items() if users
     }
     for row in found:
-        users, cost = expected[row["application"]]
+        users, cost = expected[row["dimension"], row["name"]]
         assert (row["cost_usd"] or 0) == pytest.approx(cost / 1e12)
         assert (row["usd_per_user"] or 0) == pytest.approx(cost / 1e12 / users, abs=1e-9)
 

@@ -53,6 +53,8 @@ def page(pages: Pages, path: str) -> Page:
         ("range=yesterday", "2026-11-24", "2026-11-24"),
         ("range=last-week", "2026-11-16", "2026-11-22"),
         ("range=last-month", "2026-10-01", "2026-10-31"),
+        ("range=2026-02", "2026-02-01", "2026-02-28"),
+        ("range=2027-12", "2027-12-01", "2027-12-31"),
         ("from=2026-11-01&to=2026-11-03", "2026-11-01", "2026-11-03"),
         ("to=2026-11-03", "2026-10-05", "2026-11-03"),
         ("range=7d&from=2026-11-20", "2026-11-20", "2026-11-24"),
@@ -82,6 +84,12 @@ def test_defaults_are_not_in_the_address() -> None:
 def test_the_range_before_is_as_long_and_ends_the_day_before() -> None:
     before = select("from=2026-11-10&to=2026-11-12").before()
     assert (str(before.since), str(before.until)) == ("2026-11-07", "2026-11-09")
+    # All of a month with all of the one before, and a part of it with the same days.
+    february = select("range=2026-02")
+    before = february.before()
+    assert (str(before.since), str(before.until)) == ("2026-01-01", "2026-01-31")
+    before = february.before(february.within(date(2026, 2, 1), date(2026, 2, 3)))
+    assert (str(before.since), str(before.until)) == ("2026-01-01", "2026-01-03")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.web import visits
 from tests.web.html_page import Page
 
@@ -18,6 +20,10 @@ CROSSED = (
     ),
     "/bedrock_usage/usage.json?by_user=1&by_application=1&_shape=array",
     "/bedrock_usage/choices.json?_shape=array",
+    # Every day is given: which are over concerns everybody.
+    "/bedrock_usage/movers.json?since=2026-11-17&until=2026-11-22&_shape=array",
+    "/bedrock_usage/movers.json?by=user&since=2026-11-17&until=2026-11-22&_shape=array",
+    "/bedrock_usage/callers.json?_shape=array",
     "/bedrock_usage/latest_calls.json?applications=%5B%22WebPortal%22%5D&_shape=array",
     "/bedrock_usage/usage.json?by_application=1&_visitor_applications=%5B%22WebPortal%22%5D",
 )
@@ -40,6 +46,18 @@ def test_a_restricted_visitor_sees_nothing_of_the_others(demo_db: Path) -> None:
                 if name not in names_asked_for(path):
                     assert name not in seen.text, (path, name)
             assert visits.SEARCH in alice.get("/").text
+        moved, callers, kinds = (
+            alice.get(f"/bedrock_usage/{query}&_shape=array").json()
+            for query in (
+                "movers.json?by=application&since=2026-11-17&until=2026-11-22",
+                "callers.json?_size=max",
+                "kind_costs.json?_size=max",
+            )
+        )
+        assert [row["name"] for row in moved] == [visits.SEARCH]
+        assert [row["name"] for row in callers] == ["(all)", visits.SEARCH]
+        assert callers[0]["cost_usd"] == callers[1]["cost_usd"]
+        assert sum(row["cost_usd"] for row in kinds) == pytest.approx(callers[1]["cost_usd"])
         assert all(name in carol.get("/").text for name in OTHERS)
 
 

@@ -149,6 +149,7 @@ def test_yesterday_is_explained(browser: Browser, page: Any, desk: tuple[str, Pa
         assert why in {
             *("more calls", "fewer calls", "more tokens a call", "fewer tokens a call"),
             *("a dearer mix", "a cheaper mix", "no calls before", "no calls after", "–"),
+            *("more usage", "less usage"),
         }
         assert usd(change) == pytest.approx(sum(map(usd, causes)), abs=0.03)
         assert usd(change) == pytest.approx(usd(after) - usd(before), abs=0.02)

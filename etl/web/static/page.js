@@ -204,6 +204,7 @@ function attendTables() {
   document.addEventListener("filled", ({ target }) => {
     makeSortable(target);
     if (target.dataset.first) foldRows(target);
+    tellScrolling(target);
   });
 }
 
