@@ -138,7 +138,7 @@ ALLOWED = {
     },
     "notify": {
         *("clock", "config", "errors", "normalise", "show.budgets", "show.escaping"),
-        *("show.numbers", "sources", "warehouse"),
+        *("show.numbers", "sources", "times", "warehouse"),
     },
     "web": {
         *("agents", "metadata", "show.comparisons"),
