@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
@@ -12,7 +12,6 @@ from etl.config import Config, Target
 from etl.errors import BedrockUsageError, LockedError, StoppedError
 from etl.notify.contents import document_of
 from etl.notify.send import Outcome, Sender
-from etl.times import utc_text
 from etl.warehouse.lock import message_lock
 from etl.warehouse.messages import (
     FAILED,
@@ -67,11 +66,11 @@ def _due(db: Database, config: Config, clock: Clock) -> list[Delivery]:
     What nobody sent to a target that this one does not have is given up after two days.
     """
     known = {target.name for target in config.notify.targets}
-    old = utc_text(clock.now() - _KEPT)
+    old = clock.now() - _KEPT
     return [
         one
         for one in due_deliveries(db, clock.now())
-        if one.target in known or one.created_at < old
+        if one.target in known or datetime.fromisoformat(one.created_at) < old
     ]
 
 
