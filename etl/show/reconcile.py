@@ -117,9 +117,6 @@ def _amount(picodollars: int) -> str:
     return dollars(picodollars / 10**12, 2)
 
 
-# -- one month ------------------------------------------------------------------------------------
-
-
 def _print_month(month: Row, found: BillComparison, today: date, console: Console) -> None:
     differences = of_month(month, found.differences)
     console.print()
