@@ -140,7 +140,7 @@ def create_roles(
             return
         done = list(carry_out(place, caller, steps, path=path))
         problems = [f"{one.role}: {one.problem}" for one in done if one.problem]
-        made = [role for role in survey(place, caller, names) if role.state == "ready"]
+        made = [role for role in survey(place, caller, names) if role.state == READY]
         waiting = _wait_for(place, made, clock, wait)
         if any(step.action == "put policy" for step in steps):
             click.echo(f"Waiting {_SETTLE_SECONDS:.0f} s for the policies to take effect", err=True)

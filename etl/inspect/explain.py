@@ -333,9 +333,9 @@ def _user(
         why = f"identity.arn: {find_identity_of_arn(arn)[1]}"
     else:
         why = find_identity(record.get("userIdentity"))[1]
-    user, told = call.user_name, _told(call, trial)
-    if told:
-        user, why = told, "CloudTrail shows who is behind this session; its ARN does not"
+    user, shown = call.user_name, _session_user(call, trial)
+    if shown:
+        user, why = shown, "CloudTrail shows who is behind this session; its ARN does not"
     ruled, rule = _rule(UserRule, call._replace(user_name=user), trial)
     if ruled:
         yield Line("user", ruled, f"user {rule}")
@@ -352,7 +352,7 @@ def _user(
         yield Line("called from", call.source_address, "sourceIPAddress, as far as it is kept")
 
 
-def _told(call: Event, trial: Database) -> str | None:
+def _session_user(call: Event, trial: Database) -> str | None:
     """Return the user whom CloudTrail names for the session of a logged call, None if none."""
     named = SessionUsers(trial, Names(trial)).name_user(call).user_name
     return named if named != call.user_name else None

@@ -163,7 +163,7 @@ def _events_of(
         if item.kind == EVENT and not _may_match(item.value, mark):
             continue
         try:
-            yield RawEvent(item.kind, attempt(_record, item), where, _told(item.peeled))
+            yield RawEvent(item.kind, attempt(_record, item), where, _wrappers(item.peeled))
         except RejectError as error:
             notes.add(f"{where}: {error}")
 
@@ -175,7 +175,7 @@ def _record(item: Item) -> Any:
     return plain_event(load_record(item.value))
 
 
-def _told(peeled: tuple[str, ...]) -> tuple[str, ...]:
+def _wrappers(peeled: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a record was wrapped in; nothing for AWS's own gzip."""
     return () if peeled == ("gzip",) else peeled
 

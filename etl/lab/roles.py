@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from etl.clock import Clock
 from etl.errors import AccessError, SourceError
 from etl.lab.caller import LabCaller
-from etl.policy import ASSUME_ROLE, LAB_TAG, VERSION
+from etl.policy import ASSUME_ROLE, LAB_CALLS, LAB_TAG, VERSION
 from etl.sources.aws import DENIED, NotFoundError, Place
 
 TAG, TAG_VALUE = LAB_TAG
@@ -77,7 +77,7 @@ def invoke_policy(caller: LabCaller) -> dict[str, Any]:
     arn = f"arn:{caller.partition}:bedrock:*:"
     statement = {
         "Effect": "Allow",
-        "Action": ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
+        "Action": list(LAB_CALLS),
         "Resource": [
             f"{arn}:foundation-model/*",
             f"{arn}{caller.account_id}:inference-profile/*",

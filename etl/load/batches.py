@@ -9,7 +9,7 @@ from etl.errors import BedrockUsageError
 from etl.load.decoder.content import READER, Decoded
 from etl.load.decoder.pool import Workers
 from etl.normalise.boundary import storable
-from etl.sources.prefetch import download
+from etl.sources.prefetch import fetch_ahead
 from etl.sources.stores import Content, Pieces, Store, StoredFile
 from etl.warehouse.write.batch import Batch, Reject
 from etl.warehouse.write.read_files import FileRead
@@ -37,7 +37,7 @@ def read_files(
     """
 
     def fetched() -> Iterator[tuple[tuple[StoredFile, str], bytes | Pieces]]:
-        for file, content in download(store, files):
+        for file, content in fetch_ahead(store, files):
             if isinstance(content, Content):
                 on_fetched(file, None)
                 yield (file, content.etag), content.data

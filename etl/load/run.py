@@ -293,7 +293,7 @@ class _Load:
             return
         self._has_access = True
         self.commit()
-        # To read again what did not change is to want it.
+        # A month that did not change is only read again because the user asked for it.
         add_month(self._batch, file, month._replace(is_wanted=self._reread))
         self.result.files += 1
         self.commit()

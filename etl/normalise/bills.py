@@ -32,7 +32,8 @@ from typing import Any, NamedTuple
 
 from etl.errors import RejectError
 from etl.normalise.offer_files import EDITION, OfferPrice
-from etl.normalise.price_list import Book, Key, NoUse, Tables, Unclear, Use, identify
+from etl.normalise.price_list import Book, Key, NoUse, Unclear, Use, identify
+from etl.normalise.price_list_tables import Tables
 
 USAGE, DISCOUNT, CREDIT, REFUND, TAX, FEE = "usage", "discount", "credit", "refund", "tax", "fee"
 CAPACITY, GUARDRAIL, OTHER, NOT_UNDERSTOOD = "capacity", "guardrail", "other", "not understood"
@@ -220,9 +221,6 @@ def form_of(columns: Collection[str], *, is_report: bool = False) -> Form:
     )
     fields["flat_tags"] = tuple(name for name in columns if name.startswith(_TAG_COLUMN))
     return Form("legacy CUR" if is_report else "CUR 2.0", fields)
-
-
-# -- one line -------------------------------------------------------------------------------------
 
 
 class _Line:

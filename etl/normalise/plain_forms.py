@@ -100,9 +100,6 @@ _LOG_INNER_NAMES = _by_fold(_LOG_INNER)
 _FLATTENED = sorted((_fold(name) for name in _NESTED), key=len, reverse=True)
 
 
-# Events.
-
-
 def plain_event(record: Any) -> Any:
     """Return a CloudTrail event as CloudTrail writes it; anything else unchanged."""
     if not isinstance(record, dict):

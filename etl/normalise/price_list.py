@@ -11,17 +11,15 @@ A ``Key`` is what can have only one price in a region at a time.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from etl.errors import DataError
 from etl.normalise.model_ids import model_aliases
 from etl.normalise.offer_files import EDITION, Offer, OfferPrice
+from etl.normalise.price_list_tables import Name, Rule, Tables, Unit, folded
 
 _REGION = re.compile(r"[a-z]{2,6}(?:-[a-z]+)+-[0-9]{1,2}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,20})?")
@@ -110,115 +108,6 @@ class Book:
     speaking: Collection[str] = ()
 
 
-_Of = TypeVar("_Of")
-_Means = TypeVar("_Means")
-
-
-# -- the tables -----------------------------------------------------------------------------------
-
-
-class _Rule(NamedTuple):
-    attribute: str
-    pattern: re.Pattern[str]
-    token_kind: str
-    counts: str
-    excluded: str
-    charge_kind: str
-
-
-class _Name(NamedTuple):
-    """What a name stands for. ``service_tier``: empty unless the name says it."""
-
-    model_id: str
-    service_tier: str = ""
-    excluded: str = ""
-
-
-class _Unit(NamedTuple):
-    description: re.Pattern[str] | None
-    counts: str
-    per_million: int
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What the parts of a product mean.
-
-    ``rules``: of usage types, in order. ``words``: what follows in a usage type, to axis and value.
-    ``names``: by kind of name and the name. ``units``: by unit.
-    """
-
-    rules: Sequence[_Rule]
-    words: Mapping[tuple[str, ...], tuple[str, str]]
-    names: Mapping[tuple[str, str], _Name]
-    units: Mapping[str, _Unit]
-
-
-def parse_tables(usage_types: str, words: str, models: str, units: str) -> Tables:
-    """Read the four tables, as CSV. Raises DataError if something has two meanings."""
-    return Tables(
-        rules=[
-            _Rule(
-                row["attribute"],
-                re.compile(row["pattern"]),
-                row["token_kind"],
-                row["counts"],
-                row["excluded"],
-                row["charge_kind"] or "usage",
-            )
-            for row in _rows(usage_types)
-        ],
-        words=_unique(
-            "word",
-            ((tuple(row["word"].split()), (row["axis"], row["value"])) for row in _rows(words)),
-        ),
-        names=_unique(
-            "model",
-            (
-                (
-                    (row["attribute"], _folded(row["name"])),
-                    _Name(row["model_id"], row["service_tier"], row["excluded"]),
-                )
-                for row in _rows(models)
-            ),
-        ),
-        units=_unique(
-            "unit",
-            (
-                (
-                    _folded(row["unit"]),
-                    _Unit(
-                        re.compile(row["description"]) if row["description"] else None,
-                        row["counts"],
-                        int(row["per_million"]),
-                    ),
-                )
-                for row in _rows(units)
-            ),
-        ),
-    )
-
-
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    return csv.DictReader(io.StringIO(text))
-
-
-def _unique(what: str, pairs: Iterable[tuple[_Of, _Means]]) -> dict[_Of, _Means]:
-    found: dict[_Of, _Means] = {}
-    for key, value in pairs:
-        if key in found:
-            raise DataError(f"the {what} {key!r} is listed twice")
-        found[key] = value
-    return found
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.casefold().split())
-
-
-# -- what a price is the price of -----------------------------------------------------------------
-
-
 class _UnclearError(Exception):
     """A part has no meaning, or two."""
 
@@ -266,7 +155,7 @@ def identify(price: OfferPrice, tables: Tables, book: Book) -> Use | NoUse | Unc
     return Use(key, rule.counts, rule.charge_kind, per_million)
 
 
-def _rule(price: OfferPrice, tables: Tables) -> tuple[_Rule, Mapping[str, str]]:
+def _rule(price: OfferPrice, tables: Tables) -> tuple[Rule, Mapping[str, str]]:
     """Return the first rule that fits, and the parts of the usage type that it names."""
     if not _REGION.fullmatch(price.region):
         raise _UnclearError(f"regionCode {price.region!r} is not a region")
@@ -334,11 +223,11 @@ def _model(
 
 def _named(
     price: OfferPrice, groups: Mapping[str, str], tables: Tables, book: Book
-) -> Iterator[_Name | None]:
+) -> Iterator[Name | None]:
     """Yield what each name stands for, None for an unknown name."""
     if model_id := groups.get("id"):
         # The id of the model itself, by which a new one is priced too.
-        yield _named_model("id", model_id, tables, book) or _Name(_listed_id(model_id))
+        yield _named_model("id", model_id, tables, book) or Name(_listed_id(model_id))
     if token := groups.get("model"):
         found = _named_model("usagetype", token, tables, book)
         if found is None and _begins_with_a_known_one(token, tables):
@@ -352,10 +241,10 @@ def _named(
         yield _named_model("name", EDITION.sub("", service), tables, book)
 
 
-def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> _Name | None:
-    known = tables.names.get((attribute, _folded(name)))
+def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> Name | None:
+    known = tables.names.get((attribute, folded(name)))
     if known is None:
-        return _Name(_listed_id(name)) if name in book.models else None
+        return Name(_listed_id(name)) if name in book.models else None
     if known.excluded:
         raise _ExcludedError(known.excluded)
     return known
@@ -363,7 +252,7 @@ def _named_model(attribute: str, name: str, tables: Tables, book: Book) -> _Name
 
 def _begins_with_a_known_one(token: str, tables: Tables) -> bool:
     names = (name for attribute, name in tables.names if attribute == "usagetype")
-    return _folded(token).startswith(tuple(names))
+    return folded(token).startswith(tuple(names))
 
 
 def _listed_id(model_id: str) -> str:
@@ -371,7 +260,7 @@ def _listed_id(model_id: str) -> str:
     return model_aliases().get(model_id, model_id)
 
 
-def _key(rule: _Rule, axes: Mapping[str, str], model: str, book: Book) -> Key:
+def _key(rule: Rule, axes: Mapping[str, str], model: str, book: Book) -> Key:
     if "ttl" in axes and "{ttl}" not in rule.token_kind:
         raise _UnclearError("a time to live, and no cache write")
     kind = rule.token_kind.format(ttl=axes.get("ttl", _TIME_TO_LIVE))
@@ -394,7 +283,7 @@ def _threshold(model: str, book: Book) -> int:
     return next(iter(found))
 
 
-def _rate(price: OfferPrice, rule: _Rule, key: Key, tables: Tables) -> int:
+def _rate(price: OfferPrice, rule: Rule, key: Key, tables: Tables) -> int:
     """Return the price in micro-dollars per million, exactly."""
     if price.is_volume:
         raise _UnclearError("the price depends on the volume")
@@ -416,8 +305,8 @@ def _rate(price: OfferPrice, rule: _Rule, key: Key, tables: Tables) -> int:
     return int(rate)
 
 
-def _unit(price: OfferPrice, rule: _Rule, tables: Tables) -> _Unit:
-    unit = tables.units.get(_folded(price.unit))
+def _unit(price: OfferPrice, rule: Rule, tables: Tables) -> Unit:
+    unit = tables.units.get(folded(price.unit))
     if unit is None:
         raise _UnclearError(f"the unit {price.unit!r} is unknown")
     if unit.description and not unit.description.fullmatch(
@@ -427,9 +316,6 @@ def _unit(price: OfferPrice, rule: _Rule, tables: Tables) -> _Unit:
     if unit.counts != rule.counts:
         raise _UnclearError(f"priced in {unit.counts}, not in {rule.counts}")
     return unit
-
-
-# -- a region of an offer file --------------------------------------------------------------------
 
 
 class Problem(NamedTuple):

@@ -33,7 +33,7 @@ from etl.show.spreadsheet import csv_text
 from etl.show.tables import empty_table, table_of
 from etl.show.terminal import open_console, plain
 from etl.warehouse.price_file import OWN_COLUMNS
-from etl.warehouse.read.bills import Comparison
+from etl.warehouse.read.bills import BillComparison
 
 DISCOUNT = "discount"
 
@@ -62,7 +62,7 @@ class Place(NamedTuple):
     picodollars: int
 
 
-def print_comparison(found: Comparison, format_: str, today: date) -> None:
+def print_comparison(found: BillComparison, format_: str, today: date) -> None:
     """Print a comparison to stdout; ``today``: when the rates that the bill implies are seen."""
     if format_ == "json":
         click.echo(json_text(as_dict(found)))
@@ -86,13 +86,13 @@ def reasons(differences: Sequence[Row]) -> dict[str, int]:
     return dict(sorted(amounts.items(), key=lambda one: (-abs(one[1]), one[0])))
 
 
-def closed_difference(month: Row, found: Comparison) -> int:
+def closed_difference(month: Row, found: BillComparison) -> int:
     """Return what is billed less ours on the days that are closed, in pico-dollars."""
     rows = of_month(month, found.differences)
     return sum(row["difference_picodollars"] for row in rows if not row["is_open"])
 
 
-def as_dict(found: Comparison) -> dict[str, Any]:
+def as_dict(found: BillComparison) -> dict[str, Any]:
     """Return a comparison for programs, each month with its reasons in dollars."""
     months = [
         {
@@ -117,10 +117,7 @@ def _amount(picodollars: int) -> str:
     return dollars(picodollars / 10**12, 2)
 
 
-# -- one month ------------------------------------------------------------------------------------
-
-
-def _print_month(month: Row, found: Comparison, today: date, console: Console) -> None:
+def _print_month(month: Row, found: BillComparison, today: date, console: Console) -> None:
     differences = of_month(month, found.differences)
     console.print()
     title = f"{month['month']}, payer {month['payer_account_id']}: {month['state']}"
@@ -183,7 +180,7 @@ def places(differences: Sequence[Row]) -> list[Place]:
     return sorted(found, key=lambda place: (-abs(place.picodollars), str(place.row)))
 
 
-def place_rows(found: Comparison) -> list[dict[str, Any]]:
+def place_rows(found: BillComparison) -> list[dict[str, Any]]:
     """Return the places of each month for programs, in USD, the largest of a month first."""
     return [
         {

@@ -144,8 +144,8 @@ def _facts(status: WarehouseStatus) -> Iterator[tuple[str, Text]]:
     yield from _list("Unpriced", _unpriced(status.unpriced))
     if status.unpriced:
         yield "", Text(HOW_TO_PRICE)
-    if told := guardrails(status.guardrails, "any cost"):
-        yield "Guardrails", Text(f"{told} (view guardrail_usage)")
+    if words := guardrails(status.guardrails, "any cost"):
+        yield "Guardrails", Text(f"{words} (view guardrail_usage)")
     yield from _list("Not known yet", [_operation(row) for row in status.operations])
     if status.other_operations:
         yield "No calls", _other_operations(status.other_operations)

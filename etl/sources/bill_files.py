@@ -86,9 +86,6 @@ def read_table(path: Path, name: str, wanted: Wanted) -> Iterator[Rows]:
         raise RejectError("the file is damaged or cut short") from None
 
 
-# -- Parquet --------------------------------------------------------------------------------------
-
-
 def _parquet(path: Path, wanted: Wanted) -> Iterator[Rows]:
     try:
         import duckdb
@@ -125,9 +122,6 @@ def _text(name: str, kind: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-# -- CSV ------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -344,8 +344,6 @@ def unfit_columns(names: Collection[str]) -> Unfit | None:
     return next((one for keys, one in candidates if keys <= folded), None)
 
 
-# Objects.
-
 # The keys of the tables as they are written most.
 _KNOWN = (
     *(*LIST_KEYS, *_KEYS_OF_EVENTS, "schemaType", "MetricDataResults", "inferenceProfileArn"),

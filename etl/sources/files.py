@@ -435,8 +435,6 @@ class Peeler:
         else:
             yield at.problem("not JSON (at character 0)")
 
-    # Tables.
-
     def _parquet(self, content: Iterable[bytes], at: At) -> Iterator[Found]:
         with archives.spooled(content) as file:
             for number, row in enumerate(read_rows(file)):

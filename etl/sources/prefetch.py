@@ -21,7 +21,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def download(
+def fetch_ahead(
     store: Store,
     files: Iterable[StoredFile],
     *,

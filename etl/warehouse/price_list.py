@@ -67,9 +67,6 @@ class Outcome:
     stopped: list[Held] = field(default_factory=list)
 
 
-# -- the rates of this release --------------------------------------------------------------------
-
-
 class _Seeded(NamedTuple):
     scope: str
     service_tier: str
@@ -136,9 +133,6 @@ class Seed:
         for row in self._rows[model]:
             if row.use == key[1:4] and row.holds(region, day):
                 yield row
-
-
-# -- what follows ---------------------------------------------------------------------------------
 
 
 class _Event(NamedTuple):

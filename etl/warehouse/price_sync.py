@@ -16,7 +16,8 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from etl import resources
-from etl.normalise.price_list import Book, Key, Snapshot, Tables, parse_tables
+from etl.normalise.price_list import Book, Key, Snapshot
+from etl.normalise.price_list_tables import Tables, parse_tables
 from etl.times import parse_utc, utc_text
 from etl.warehouse.price_list import Held, Rate, Seed, follow
 from etl.warehouse.price_versions import record
@@ -134,9 +135,6 @@ def _accept(db: Database, held: Iterable[Held]) -> None:
     )
 
 
-# -- what changes ---------------------------------------------------------------------------------
-
-
 def _compare(
     stored: Sequence[Rate], rates: Sequence[Rate], seed: Seed, result: SyncedPrices
 ) -> None:
@@ -160,9 +158,6 @@ def _compare(
                 result.changes.append(Change(what, region, key, before, usd, day))
         elif end and (region, key, usd, day) in standing and (region, key, end) not in begun:
             result.changes.append(Change(ENDED, region, key, usd, None, end))
-
-
-# -- writing --------------------------------------------------------------------------------------
 
 
 class _Row(NamedTuple):
@@ -247,9 +242,6 @@ def _insert(db: Database, rates: Iterable[Rate]) -> None:
         f"insert into prices ({', '.join(_COLUMNS)}, origin) values ({marks}, 'price_list')",
         [(rate.region, *rate.key, *rate[2:]) for rate in rates],
     )
-
-
-# -- when to read again ---------------------------------------------------------------------------
 
 
 def is_sync_due(db: Database, now: datetime) -> bool:

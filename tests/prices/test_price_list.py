@@ -25,9 +25,9 @@ from etl.normalise.price_list import (
     Listed,
     Unclear,
     classify,
-    parse_tables,
     snapshots,
 )
+from etl.normalise.price_list_tables import parse_tables
 from etl.warehouse.price_file import PriceRow, parse_prices
 from etl.warehouse.price_sync import known_book, price_list_tables, sync_prices
 from tests.cases import cases

@@ -24,7 +24,7 @@ from etl.sources import s3 as s3_module
 from etl.sources.accounts import open_own_account
 from etl.sources.aws import Place
 from etl.sources.listing import each_file, find_streams, stream_files, survey
-from etl.sources.prefetch import download
+from etl.sources.prefetch import fetch_ahead
 from etl.sources.s3 import S3Store
 from etl.sources.stores import Content, StoredFile
 from tests.aws import ACCOUNT, FakeAws, FakeClock, Fault
@@ -242,7 +242,7 @@ def test_a_large_object_is_kept_in_a_file_without_a_name(
 def test_an_archived_object_is_reported_and_affects_no_other(store: S3Store) -> None:
     client().put_object(Bucket=BUCKET, Key="a/1", Body=b"x", StorageClass="GLACIER")
     put("a/2")
-    results = [result for _, result in download(store, store.files_below(ROOT))]
+    results = [result for _, result in fetch_ahead(store, store.files_below(ROOT))]
     assert isinstance(results[0], RejectError)
     assert "restore it (aws s3api restore-object)" in str(results[0])
     assert isinstance(results[1], Content)
@@ -253,7 +253,7 @@ def test_a_stop_ends_the_reading(aws: FakeAws) -> None:
     store = store_in("us-east-1", clock)
     for number in range(10):
         put(f"a/{number}")
-    results = download(store, store.files_below(ROOT), ahead=2)
+    results = fetch_ahead(store, store.files_below(ROOT), ahead=2)
     next(results)
     clock.stop.set()
     with pytest.raises(StoppedError):
@@ -388,7 +388,7 @@ def test_downloads_come_in_order_and_errors_among_them(aws: FakeAws, store: S3St
         put(f"a/{number:02}", str(number).encode())
     files = list(store.files_below(ROOT))
     gone = StoredFile(f"{ROOT}a/", "gone", "x", 1)
-    results = list(download(store, [*files[:10], gone, *files[10:]], threads=4, ahead=6))
+    results = list(fetch_ahead(store, [*files[:10], gone, *files[10:]], threads=4, ahead=6))
     assert isinstance(results[10][1], FileGoneError)
     contents = [c.data for _, c in results if isinstance(c, Content)]
     assert contents == [str(number).encode() for number in range(30)]

@@ -17,7 +17,7 @@ from etl.errors import BedrockUsageError, FileGoneError, RejectError, RetriableE
 from etl.sources import stores as stores_module
 from etl.sources.layouts import LogDelivery
 from etl.sources.listing import FolderListing, each_file, find_streams, stream_files, survey
-from etl.sources.prefetch import download, prefetch
+from etl.sources.prefetch import fetch_ahead, prefetch
 from etl.sources.stores import Content, LocalStore, Store, StoredFile
 
 A, B, ORG = "111122223333", "444455556666", "o-abcdefghij"
@@ -515,7 +515,9 @@ def test_local_files_are_read_ahead_too(root: str) -> None:
     store: Store = LocalStore()
     files = list(store.files_below(root))
     files.insert(3, StoredFile(root, "gone", "x", 1))
-    results: list[Content | BedrockUsageError] = [r for _, r in download(store, files, threads=3)]
+    results: list[Content | BedrockUsageError] = [
+        r for _, r in fetch_ahead(store, files, threads=3)
+    ]
     assert isinstance(results.pop(3), FileGoneError)
     assert [r.data for r in results if isinstance(r, Content)] == [
         str(number).encode() for number in range(20)

@@ -17,7 +17,7 @@ NO_BILL = (
 )
 
 
-class Comparison(NamedTuple):
+class BillComparison(NamedTuple):
     """The rows of the views of the same names, for the months that were asked for.
 
     ``columns``: those of a difference, also where there is none. ``rates``: by day, at which rates
@@ -34,7 +34,9 @@ class Comparison(NamedTuple):
     left_out: list[dict[str, Any]]
 
 
-def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = True) -> Comparison:
+def compare_bill(
+    db: Database, months: Sequence[str] = (), *, in_full: bool = True
+) -> BillComparison:
     """Return what the bill says beside our figures; ``months``: YYYY-MM, none for all.
 
     Without ``in_full``, users have no rows. Raises DataError if no bill has one of the months.
@@ -52,7 +54,7 @@ def compare_bill(db: Database, months: Sequence[str] = (), *, in_full: bool = Tr
         )
     if not found:
         raise DataError(NO_BILL)
-    return Comparison(
+    return BillComparison(
         found,
         run_report(db, "reconcile_days", wanted),
         run_report(db, "reconcile_users", wanted) if in_full else [],

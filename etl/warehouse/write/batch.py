@@ -119,7 +119,7 @@ class Written(CallCounts):
 
     ``operations``: new events of Bedrock that are no calls, by operation; ``operations_unknown``:
     those of them that are not known yet.
-    ``renewed``: the number of new or changed rows by table; ``sessions``: what events told of them.
+    ``renewed``: the number of new or changed rows by table; ``sessions``: events of them.
     """
 
     metric_values: int = 0

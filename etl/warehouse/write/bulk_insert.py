@@ -176,13 +176,13 @@ class Incoming:
             self._logged.clear()
             shapes = list(self._shapes.items())
         events = [(number, event_of(shape)) for number, shape in shapes]
-        told = self._sessions.learn(event for _, event in events)
-        before = [number for session in told for number in self._logged.get(session, ())]
+        identified = self._sessions.learn(event for _, event in events)
+        before = [number for session in identified for number in self._logged.get(session, ())]
         self._store([*events, *((number, event_of(self._shapes[number])) for number in before)])
 
-    def take_told(self) -> list[Session]:
-        """Return the sessions whose user CloudTrail has told since the last call."""
-        return self._sessions.take_told()
+    def take_identified(self) -> list[Session]:
+        """Return the sessions whose user CloudTrail has identified since the last call."""
+        return self._sessions.take_identified()
 
     def drop(self, first: int) -> None:
         """Drop the shapes before ``first`` in its range: no call refers to them any more."""

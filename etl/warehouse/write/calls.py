@@ -11,7 +11,7 @@
 - Tokens of a service event are attached to the call with their request id, or wait in
   ``pending_tokens``.
 - The stored rules decide the user and the application of every call that is inserted.
-- A call of a log has the user that CloudTrail tells of its session, whichever comes first.
+- A call of a log has the user that CloudTrail shows for its session, whichever comes first.
 
 Calls that affect no other are inserted at once (``etl.warehouse.write.bulk_insert``). The rest of a
 batch is first planned against the stored calls, then written together with its rollup.
@@ -198,7 +198,7 @@ class CallWriter:
         """Write calls and the tokens of service events; return counts and the changed hours.
 
         ``calls``: more calls, in the packed form; ``shapes``: the shapes that they, or later calls,
-        refer to. ``tagged``: the credentials of which an event has told something new.
+        refer to. ``tagged``: the credentials of which an event shows something new.
         """
         counts, incoming = CallCounts(), self._incoming
         events = list(events)
@@ -222,7 +222,7 @@ class CallWriter:
         if special or corrections or services or unmatched:
             plan = self._plan(special, corrections, unmatched, services, counts)
             hours |= self._carry_out(plan, counts)
-        hours |= self._name_again(incoming.take_told())
+        hours |= self._name_again(incoming.take_identified())
         # New calls first, so that only stored ones are left to count.
         if incoming.take_tagged():
             hours |= attribute_calls(self._db, self._names, "tagged_calls")[1]
@@ -264,7 +264,7 @@ class CallWriter:
         return len(new)
 
     def _name_again(self, sessions: Iterable[Session]) -> set[str]:
-        """Attribute the stored calls of logs whose user only CloudTrail tells, which it now has."""
+        """Attribute the stored calls of logs whose user CloudTrail has only now shown."""
         keys: list[EventKey] = []
         for principal_arn, principal_type, session_name in sessions:
             keys += self._db.execute(

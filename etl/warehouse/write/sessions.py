@@ -58,16 +58,16 @@ class SessionUsers:
     def __init__(self, db: Database, names: Names) -> None:
         self._db, self._names = db, names
         self._known: set[tuple[Session, str]] = set()
-        self._told: list[Session] = []
+        self._identified: list[Session] = []
 
     def forget(self) -> None:
         """Look at the tables again."""
         self._known.clear()
-        self._told.clear()
+        self._identified.clear()
 
     def learn(self, events: Iterable[Event]) -> list[Session]:
-        """Store what events tell of their sessions; return those whose logs have another user."""
-        told = []
+        """Store who is behind the sessions of events; return those whose logs have another user."""
+        identified = []
         for event in events:
             session = session_of(event)
             if session is None or not event.reported_by & CLOUDTRAIL:
@@ -78,14 +78,14 @@ class SessionUsers:
                 self._known.clear()
             self._known.add((session, event.user_name))
             if self._store(event) and self._differs_from_arn(event):
-                self._tell(event)
-                told.append(session)
-        return told
+                self._identify(event)
+                identified.append(session)
+        return identified
 
-    def take_told(self) -> list[Session]:
-        """Return the sessions of which something was new since the last call."""
-        told, self._told = self._told, []
-        return told
+    def take_identified(self) -> list[Session]:
+        """Return the sessions whose user was identified since the last call."""
+        identified, self._identified = self._identified, []
+        return identified
 
     def name_user(self, event: Event) -> Event:
         """Return a call with its user, where only CloudTrail tells the user of its session."""
@@ -116,11 +116,11 @@ class SessionUsers:
         by_arn = user_of_session(event.principal_arn, event.session_name)
         return event.user_name != by_arn or len(self._users_of(event)) > 1
 
-    def _tell(self, event: Event) -> None:
+    def _identify(self, event: Event) -> None:
         known, session_name = self._names.forgotten, event.session_name
         # Logs of a forgotten user's session may have it under its own name.
         for stored in {known.event(event).session_name, known.text_or_none(session_name)}:
-            self._told.append((event.principal_arn, event.principal_type, stored or ""))
+            self._identified.append((event.principal_arn, event.principal_type, stored or ""))
 
     def _users_of(self, event: Event) -> list[tuple[str, str]]:
         """Return the users of a call's session, and the session's name as it is stored."""
