@@ -78,6 +78,8 @@ _ALIASES = {
     "sessionissuertype": "userIdentity.sessionContext.sessionIssuer.type",
 }
 
+_COUNT_TEXT = re.compile(rb'"(?:0|[1-9][0-9]*)"')
+
 _ROW_FIELD = re.compile(r"\s*([A-Za-z]\w*)=")
 _ROW_END = re.compile(r",\s(?=[A-Za-z]\w*=)|\}")
 _ZONE = re.compile(r"\s+(?:UTC|GMT|Z)\Z")
@@ -189,12 +191,27 @@ def _value_of(value: Any) -> Any:
 
 
 def _row(written: str) -> Any:
-    """Read ``{type=IAMUser, sessioncontext={...}}``; return anything else unchanged."""
+    """Read ``{type=IAMUser, sessioncontext={...}}``, or a list of such rows.
+
+    Return anything else unchanged.
+    """
+    read = _rows_at if written.lstrip().startswith("[") else _row_at
     try:
-        value, end = _row_at(written.strip(), 0, 0)
+        value, end = read(written.strip(), 0, 0)
     except ValueError:
         return written
     return value if end == len(written.strip()) else written
+
+
+def _rows_at(written: str, at: int, depth: int) -> tuple[list[Any], int]:
+    """Return the list of rows that begins there, and where it ends."""
+    rows: list[Any] = []
+    while (end := written[at : at + 2]) in ("[{", ", "):
+        row, at = _row_at(written, at + len(end.rstrip("{")), depth + 1)
+        rows.append(row)
+    if not rows or written[at : at + 1] != "]":
+        raise ValueError
+    return rows, at + 1
 
 
 def _row_at(written: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
@@ -205,8 +222,9 @@ def _row_at(written: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
     at += 1
     while found := _ROW_FIELD.match(written, at):
         at = found.end()
-        if written.startswith("{", at):
-            row[found[1]], at = _row_at(written, at, depth + 1)
+        if written.startswith(("{", "[{"), at):
+            read = _row_at if written[at] == "{" else _rows_at
+            row[found[1]], at = read(written, at, depth + 1)
             end = _ROW_END.match(written, at)
         else:
             end = _ROW_END.search(written, at)
@@ -361,7 +379,7 @@ def _log_path(key: str) -> tuple[str, str | None]:
 
 def _unquoted(raw: bytes) -> bytes:
     """Return a count that is a text as a number; anything else unchanged."""
-    return raw[1:-1] if raw[1:-1].isdigit() and not raw.startswith(b'"0') else raw
+    return raw[1:-1] if _COUNT_TEXT.fullmatch(raw) else raw
 
 
 def _log_part(name: str, raw: bytes) -> bytes:
@@ -373,12 +391,22 @@ def _log_part(name: str, raw: bytes) -> bytes:
         inner = msgspec.json.decode(raw).strip()
         if not inner.startswith("{"):
             return raw
-        raw = inner.encode("utf-8", "replace")
+        raw = _json_of(inner)
     if name == "requestMetadata" or not raw.startswith(b"{"):
         return raw
     return _written(
-        {_LOG_INNER_NAMES.get(_fold(key), key): bytes(one) for key, one in _fields(raw).items()}
+        {
+            _LOG_INNER_NAMES.get(_fold(key), key): _unquoted(bytes(one))
+            for key, one in _fields(raw).items()
+        }
     )
+
+
+def _json_of(written: str) -> bytes:
+    """Return a part of a record that is a text as JSON, also if it is one of Athena's rows."""
+    if _ROW_FIELD.match(written, 1) and isinstance(row := _row(written), dict):
+        return json.dumps(row).encode()
+    return written.encode("utf-8", "replace")
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -28,6 +29,7 @@ from tests.load.wrapping import (
     EVENT_BRIDGE,
     PACKS,
     TABLES,
+    athena_row,
     base64_of,
     file_of,
     fits,
@@ -408,12 +410,32 @@ def test_logs_under_other_names(table: Callable[[dict[str, Any]], dict[str, Any]
     assert read(lines(data).encode()) == wanted
 
 
+def test_athenas_rows_in_csv() -> None:
+    models = [{"ARN": f"{ARN}/{n}", "accountId": None, "type": "T"} for n in (1, 2)]
+    named = call(7, requestParameters=None, resources=models, additionalEventData={})
+    named["userIdentity"] = role_identity("chat", "x", attributes={"mfa": "false"})
+    row = {key.lower(): athena_row(value) for key, value in named.items() if value is not None}
+    assert read(in_columns([row])) == read(file_of([named]))
+    for broken in ("[{arn=x}", "[{arn=x},{arn=y}]", "[{arn=x}, 7]", "[{}]", "[{arn=[{arn=x}}]"):
+        (event,) = read(in_columns([row | {"resources": broken}]))["events"]
+        assert event != read(file_of([named]))["events"][0]
+    logs = [log | {"requestMetadata": {"Team_Name": "x"}} for log in LOGS]
+    cells = [
+        {key.lower(): athena_row(value) for key, value in log.items()}
+        | {"requestmetadata": "{Team_Name=x}"}
+        for log in logs
+    ]
+    assert read(in_columns(cells)) == read(file_of(logs))
+
+
 @pytest.mark.parametrize("between", [".", "_"])
 def test_logs_with_flattened_fields(between: str) -> None:
-    for log in LOGS:
-        fields = {k.replace(".", between): str(v) for k, v in flat(log).items()}
+    for number, log in enumerate(copy.deepcopy(LOGS)):
+        log["input"]["inputTokenCount"], log["output"]["outputTokenCount"] = 12_345 * number, 678
+        numbers = {key.replace(".", between): value for key, value in flat(log).items()}
+        fields = {key: str(value) for key, value in numbers.items()}
         wanted = read(file_of([log]))
-        assert read(file_of([fields])) == wanted
+        assert read(file_of([numbers])) == read(file_of([fields])) == wanted
         assert read(in_columns([fields])) == wanted
         chosen = {key: value for key, value in fields.items() if not key.startswith("schema")}
         row = [{"field": key, "value": value} for key, value in chosen.items()]

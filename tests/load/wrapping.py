@@ -411,6 +411,8 @@ def flat(value: Any, before: str = "") -> dict[str, Any]:
 
 
 def athena_row(value: Any) -> Any:
+    if isinstance(value, list):
+        return f"[{', '.join(map(athena_row, value))}]"
     if not isinstance(value, dict):
         return value
     return (
