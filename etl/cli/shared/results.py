@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from etl.load.run import LoadResult
 from etl.show.escaping import harmless
 from etl.show.numbers import count, some_of
-from etl.sync.run import SyncOutcome
 from etl.warehouse.write.batch import Written
 from etl.warehouse.write.bills import BillsWritten
+
+if TYPE_CHECKING:
+    # A load does not wait for what only a sync needs.
+    from etl.sync.run import SyncOutcome
 
 _OPERATIONS_SHOWN = 5
 _WHERE_REJECTED = " (see table rejects for where and why)"
