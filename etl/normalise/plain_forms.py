@@ -1,7 +1,8 @@
 """Records under other names, brought into the form in which AWS wrote them.
 
 Tables keep AWS's records with their columns in lower case or snake_case (Athena, Snowflake,
-Tailpipe), nested fields as JSON texts or flattened (``userIdentity.arn``), times as numbers.
+Tailpipe), nested fields as JSON texts or flattened (``userIdentity.arn``), times as numbers. The
+``fields`` of Elastic's hits have each value in a list.
 Security Lake has them as OCSF's class 6003. Where a record is as AWS wrote it, it is returned
 unchanged. Nothing is guessed: a name is only spelled differently, and a value only written
 differently.
@@ -56,14 +57,17 @@ _LOG_TOP = (
 )
 _LOG_INNER = (
     *("arn", "inputContentType", "inputBodyJson", "inputBodyS3Path", "outputContentType"),
-    *("outputBodyJson", "outputBodyS3Path", "latency"),
+    *("outputBodyJson", "outputBodyS3Path", "latency", "type"),
     *(kind.log.rpartition(".")[2] for kind in KINDS if kind.log),
 )
-_LOG_OBJECTS = ("identity", "input", "output", "requestMetadata", "performanceConfig")
+_LOG_OBJECTS = (
+    *("identity", "input", "output", "requestMetadata", "performanceConfig", "serviceTier"),
+)
+_METADATA = "requestmetadata"
 # In a record's text, before any body: a part of it is a text, or flattened.
 _TEXT_PART = re.compile(
     rb'"(?:input|output|identity|requestMetadata)"\s*:\s*"\s*\{'
-    rb'|"(?:identity[._]arn|input[._]input_?[tT]oken_?[cC]ount)"\s*:'
+    rb'|"(?:identity(?:\.|__?)arn|input(?:\.|__?)input_?[tT]oken_?[cC]ount)"\s*:'
 )
 _TEXTBOOK_LOG = re.compile(rb'\{\s*"schemaType"\s*:\s*"ModelInvocationLog"')
 
@@ -97,15 +101,26 @@ def _by_fold(names: Iterable[str]) -> dict[str, str]:
 _TOP_NAMES = _by_fold(_TOP) | _ALIASES
 _INNER_NAMES = _by_fold(_INNER)
 _RESOURCE_NAMES = _by_fold(("ARN", "accountId", "type"))
+_RESOURCE = re.compile(r"resources([0-9]+)(arn|accountid|type)")
 _LOG_TOP_NAMES = _by_fold(_LOG_TOP) | {"@timestamp": "timestamp"}
 _LOG_INNER_NAMES = _by_fold(_LOG_INNER)
 _FLATTENED = sorted((_fold(name) for name in _NESTED), key=len, reverse=True)
+# The objects among the inner names, which flattened names go through.
+_CONTAINERS = {
+    _fold(name): name
+    for name in (
+        *("sessionContext", "sessionIssuer", "attributes", "webIdFederationData", "onBehalfOf"),
+        *("inScopeOf", "performanceConfig", "serviceTier", "usage", "additionalEventData"),
+    )
+}
 
 
 def plain_event(record: Any) -> Any:
     """Return a CloudTrail event as CloudTrail writes it; anything else unchanged."""
     if not isinstance(record, dict):
         return record
+    if all(isinstance(value, list) for value in record.values()):
+        record = {key: value[0] if len(value) == 1 else value for key, value in record.items()}
     is_renamed = not (
         "eventName" in record and "eventSource" in record and "userIdentity" in record
     )
@@ -142,10 +157,32 @@ def _path(key: str) -> list[str]:
     folded = _fold(key)
     if folded in _TOP_NAMES:
         return _TOP_NAMES[folded].split(".")
+    if found := _RESOURCE.fullmatch(folded):
+        return ["resources", found[1], _RESOURCE_NAMES[found[2]]]
     for name in _FLATTENED:
-        if folded.startswith(name) and (inner := _INNER_NAMES.get(folded[len(name) :])):
-            return [_TOP_NAMES[name], inner]
+        if folded.startswith(name) and (inner := _inner_path(folded[len(name) :])):
+            return [_TOP_NAMES[name], *inner]
+        if folded.startswith(metadata := f"{name}{_METADATA}") and folded != metadata:
+            return [_TOP_NAMES[name], "requestMetadata", _after(key, len(metadata))]
     return [key]
+
+
+def _inner_path(folded: str) -> list[str]:
+    """Return where a nested field belongs: sessionContext, sourceIdentity; empty if unknown."""
+    if folded in _INNER_NAMES:
+        return [_INNER_NAMES[folded]]
+    for start, name in _CONTAINERS.items():
+        if folded.startswith(start) and (inner := _inner_path(folded[len(start) :])):
+            return [name, *inner]
+    return []
+
+
+def _after(key: str, letters: int) -> str:
+    """Return what follows so many letters of a flattened name: a caller's own, as it is written."""
+    for end in range(letters, len(key)):
+        if len(_fold(key[:end])) == letters and len(_fold(key[: end + 1])) > letters:
+            return key[end:]
+    return ""
 
 
 def _put(plain: dict[str, Any], path: list[str], value: Any) -> None:
@@ -347,10 +384,12 @@ def plain_log(record: bytes) -> bytes:
     try:
         plain: dict[str, bytes] = {}
         flattened: dict[str, dict[str, bytes]] = {}
-        for key, raw in _fields(record).items():
+        for key, raw in _single(_fields(record)).items():
             name, inner = _log_path(key)
             if inner:
-                flattened.setdefault(name, {})[inner] = _unquoted(bytes(raw))
+                is_callers = name == "requestMetadata"
+                written = bytes(raw) if is_callers else _unquoted(bytes(raw))
+                flattened.setdefault(name, {})[inner] = written
             else:
                 plain.setdefault(name, _log_part(name, bytes(raw)))
         for name, parts in flattened.items():
@@ -358,6 +397,14 @@ def plain_log(record: bytes) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return record
     return _written(plain)
+
+
+def _single(fields: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
+    """Return the fields of a hit of Elastic's without their lists, which all of them are in."""
+    if not all(bytes(raw).startswith(b"[") for raw in fields.values()):
+        return fields
+    lists = {key: msgspec.json.decode(raw, type=list[msgspec.Raw]) for key, raw in fields.items()}
+    return {key: values[0] if len(values) == 1 else fields[key] for key, values in lists.items()}
 
 
 def _log_path(key: str) -> tuple[str, str | None]:
@@ -369,6 +416,8 @@ def _log_path(key: str) -> tuple[str, str | None]:
     if dot and (known := _LOG_TOP_NAMES.get(_fold(name))) in _LOG_OBJECTS:
         is_callers = known == "requestMetadata"
         return known, rest if is_callers else _LOG_INNER_NAMES.get(_fold(rest), rest)
+    if folded.startswith(_METADATA) and folded != _METADATA:
+        return "requestMetadata", _after(key, len(_METADATA))
     for known in _LOG_OBJECTS:
         if folded.startswith(known.lower()) and (
             inner := _LOG_INNER_NAMES.get(folded[len(known) :])

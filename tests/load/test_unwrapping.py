@@ -442,6 +442,51 @@ def test_logs_with_flattened_fields(between: str) -> None:
         assert read(file_of({"results": [row]})) == wanted
 
 
+NESTED = {
+    "requestParameters": {
+        "modelId": HAIKU,
+        "serviceTier": {"type": "flex"},
+        "performanceConfig": {"latency": "standard"},
+        "requestMetadata": {"application": "Shop_A", "Cost_Center-x": "7"},
+    },
+    "resources": {"0": {"ARN": f"{ARN}/1", "type": "T"}},
+    "userIdentity": role_identity(
+        "chat",
+        "carol",
+        webIdFederationData={"federatedProvider": "login.microsoftonline.com/t"},
+    ),
+}
+
+
+@pytest.mark.parametrize("between", [".", "_", "__"])
+def test_flattened_names_lead_to_any_depth(between: str) -> None:
+    named = call(7, **NESTED)
+    named["userIdentity"].pop("accessKeyId", None)
+    fields = {key.replace(".", between): value for key, value in flat(named).items()}
+    in_file = named | {"resources": list(named["resources"].values())}
+    wanted = read(file_of([in_file]))
+    assert wanted["events"][0].service_tier == "flex"
+    assert wanted["events"][0].user_name == "carol"
+    assert read(file_of([fields])) == read(in_columns([fields])) == wanted
+    served = {"onBehalfOf": {"userId": "u-1"}}
+    for identity in (served, {"sessionContext": {"sourceIdentity": "bob"}}):
+        one = call(8, userIdentity=named["userIdentity"] | identity)
+        fields = {key.replace(".", between): value for key, value in flat(one).items()}
+        assert read(file_of([fields])) == read(file_of([one]))
+    log = logged(9, serviceTier={"type": "flex"}, requestMetadata={"Cost_Center-x": "7"})
+    fields = {key.replace(".", between): value for key, value in flat(log).items()}
+    assert read(file_of([fields])) == read(in_columns([fields])) == read(file_of([log]))
+
+
+def test_the_fields_of_elastics_hits() -> None:
+    def hits(records: list[dict[str, Any]]) -> bytes:
+        found = [{key: [value] for key, value in flat(record).items()} for record in records]
+        return file_of({"hits": {"hits": [{"_index": "i", "fields": fields} for fields in found]}})
+
+    assert read(hits(EVENTS)) == read(file_of(EVENTS))
+    assert read(hits(LOGS)) == read(file_of(LOGS))
+
+
 def test_an_event_may_have_anything_under_other_names() -> None:
     for path in some(nodes(renamed(EVENTS[3], snake)), 12):
         for value in (None, 7, "x", [], {}, "{", "{a=1", [1, {"b": 2}], {"\ud800": 1}):
