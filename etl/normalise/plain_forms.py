@@ -332,7 +332,11 @@ def _from_ocsf(record: Mapping[str, Any]) -> dict[str, Any]:
 def _unmapped(value: Any) -> dict[str, Any]:
     value = _value_of(value)
     if isinstance(value, list):  # a map, as Parquet's readers return one
-        value = {item[0]: item[1] for item in value if isinstance(item, list) and len(item) == 2}
+        pairs = (
+            [item.get("key"), item.get("value")] if isinstance(item, dict) else item
+            for item in value
+        )
+        value = {pair[0]: pair[1] for pair in pairs if isinstance(pair, list) and len(pair) == 2}
     return {str(key): _value_of(field) for key, field in mapping(value).items()}
 
 

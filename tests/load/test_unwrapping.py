@@ -357,7 +357,7 @@ def test_events_under_other_names(name: str) -> None:
         file_of(ENVELOPES["SQS"](table)),
     ):
         assert read(data) == wanted
-    if name not in ("OCSF", "upper case"):
+    if not name.startswith(("OCSF", "upper case")):
         assert read(in_columns([texts(row) for row in table])) == wanted
 
 

@@ -469,6 +469,11 @@ def ocsf(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def maps_as(event: dict[str, Any], pair: Callable[[str, Any], Any]) -> dict[str, Any]:
+    written = ocsf(event)
+    return written | {"unmapped": [pair(key, one) for key, one in written["unmapped"].items()]}
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "lower case": lambda event: renamed(event, str.lower),
     "upper case": lambda event: {key.upper(): value for key, value in event.items()},
@@ -498,4 +503,6 @@ TABLES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         | {f"UserIdentity{key[0].upper()}{key[1:]}": v for key, v in e["userIdentity"].items()}
     ),
     "OCSF": ocsf,
+    "OCSF, maps as lists": lambda e: maps_as(e, lambda key, value: [key, value]),
+    "OCSF, maps as lists of objects": lambda e: maps_as(e, lambda k, v: {"key": k, "value": v}),
 }
