@@ -330,14 +330,19 @@ def _from_ocsf(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unmapped(value: Any) -> dict[str, Any]:
-    value = _value_of(value)
-    if isinstance(value, list):  # a map, as Parquet's readers return one
-        pairs = (
-            [item.get("key"), item.get("value")] if isinstance(item, dict) else item
-            for item in value
-        )
-        value = {pair[0]: pair[1] for pair in pairs if isinstance(pair, list) and len(pair) == 2}
-    return {str(key): _value_of(field) for key, field in mapping(value).items()}
+    pairs = _map_of(_value_of(value))
+    return {str(key): _value_of(field) for key, field in mapping(pairs).items()}
+
+
+def _map_of(value: Any) -> Any:
+    """Return a map that readers of Parquet return as pairs, or as objects of key and value."""
+    if not isinstance(value, list):
+        return value
+    pairs = (
+        [item.get("key"), item.get("value")] if isinstance(item, dict) else item for item in value
+    )
+    known = (pair for pair in pairs if isinstance(pair, list) and len(pair) == 2)
+    return {key: one for key, one in known if isinstance(key, str)}
 
 
 def _arns(user: Mapping[str, Any]) -> Iterable[str]:
@@ -398,7 +403,7 @@ def plain_log(record: bytes) -> bytes:
                 plain.setdefault(name, _log_part(name, bytes(raw)))
         for name, parts in flattened.items():
             plain.setdefault(name, _written(parts))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return record
     return _written(plain)
 
@@ -445,6 +450,8 @@ def _log_part(name: str, raw: bytes) -> bytes:
         if not inner.startswith("{"):
             return raw
         raw = _json_of(inner)
+    if name == "requestMetadata" and raw.startswith(b"["):
+        return json.dumps(_map_of(json.loads(raw))).encode()
     if name == "requestMetadata" or not raw.startswith(b"{"):
         return raw
     return _written(

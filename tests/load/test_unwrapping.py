@@ -478,6 +478,16 @@ def test_flattened_names_lead_to_any_depth(between: str) -> None:
     assert read(file_of([fields])) == read(in_columns([fields])) == read(file_of([log]))
 
 
+@pytest.mark.parametrize("pair", [lambda k, v: [k, v], lambda k, v: {"key": k, "value": v}])
+def test_a_map_of_a_logs_table(pair: Callable[[str, str], Any]) -> None:
+    metadata = {"application": "Shop", "cost": "7"}
+    log = renamed(logged(9), str.lower) | {"requestmetadata": [pair(*i) for i in metadata.items()]}
+    assert read(file_of([log])) == read(file_of([logged(9, requestMetadata=metadata)]))
+    for broken in ([{}], [7], [[1]], [[[], 2]], [pair("a", "b"), None]):
+        found = read(file_of([log | {"requestmetadata": broken}]))
+        assert len(found["events"]) == 1
+
+
 def test_the_fields_of_elastics_hits() -> None:
     def hits(records: list[dict[str, Any]]) -> bytes:
         found = [{key: [value] for key, value in flat(record).items()} for record in records]
