@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ MAX_COUNT = 10**12
 
 # The longest name that AWS allows, for its ARNs. Longer text is cut: the call still counts.
 MAX_LETTERS = 2048
+
+_WHOLE = re.compile(r"\.0+\Z")
 
 # Stored text holds no NUL: some SQLite functions treat it as the end of the text, and two names
 # would look the same. Other control characters are ordinary characters to SQLite.
@@ -55,8 +58,10 @@ def count(value: object) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 20:
-        value = int(value)
+    if isinstance(value, str) and len(value) <= 20:
+        # Where some rows of a table have no count, programs write the others as 1000.0.
+        written = _WHOLE.sub("", value.strip())
+        value = int(written) if written.isdecimal() else value
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_COUNT:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:

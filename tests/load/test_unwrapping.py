@@ -437,6 +437,9 @@ def test_logs_with_flattened_fields(between: str) -> None:
         wanted = read(file_of([log]))
         assert read(file_of([numbers])) == read(file_of([fields])) == wanted
         assert read(in_columns([fields])) == wanted
+        # pandas, where other rows have no count.
+        floats = {k: float(v) if isinstance(v, int) else v for k, v in numbers.items()}
+        assert read(in_columns([floats])) == wanted
         chosen = {key: value for key, value in fields.items() if not key.startswith("schema")}
         row = [{"field": key, "value": value} for key, value in chosen.items()]
         assert read(file_of({"results": [row]})) == wanted
