@@ -19,7 +19,7 @@ from typing import Any
 from etl.errors import RejectError, reason_of
 from etl.normalise.boundary import attempt
 from etl.normalise.fields import count, listing, mapping, text, utc_time
-from etl.normalise.plain_forms import time_text
+from etl.normalise.plain_forms import map_of, time_text
 from etl.normalise.rows import MetricValue
 from etl.normalise.token_kinds import KINDS
 from etl.totals_csv import CSV_COLUMNS
@@ -76,7 +76,7 @@ def parse_stream_record(record: Mapping[str, Any]) -> MetricValue | None:
 
     Raises RejectError with the first problem in it.
     """
-    model = _model_of(list(mapping(record.get("dimensions")).items()))
+    model = _model_of(list(mapping(map_of(record.get("dimensions"))).items()))
     if model is None or not _is_usage(record.get("namespace"), record.get("metric_name")):
         return None
     names = {

@@ -51,6 +51,12 @@ def text(value: object) -> str | None:
     return stripped or None
 
 
+def account(value: object) -> object:
+    """Return an account id that a table keeps as a number, with its zeros; else the value."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12
+    return f"{value:012d}" if is_number else value
+
+
 def count(value: object) -> int | None:
     """Return a token count given as a number or a string; None stays None.
 

@@ -37,7 +37,7 @@ from etl.normalise.cloudtrail import (
     canonical_metadata,
     service_tier,
 )
-from etl.normalise.fields import count, mapping, text, utc_time
+from etl.normalise.fields import account, count, mapping, text, utc_time
 from etl.normalise.guardrails import Units, guardrail_id, units_of_traces, use_of
 from etl.normalise.identity import Identity, find_identity_of_arn
 from etl.normalise.merging import PROMPT_ROUTER
@@ -253,7 +253,7 @@ def parse_logged_call(
         raise RejectError(
             "no requestId: it cannot be matched with the calls that CloudTrail reports"
         )
-    account_id = text(logged.account_id)
+    account_id = text(account(logged.account_id))
     if account_id is None:
         raise RejectError("no accountId")
     utc = utc_time(logged.timestamp, "timestamp", is_utc=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from etl.normalise.fields import mapping, text
+from etl.normalise.fields import account, mapping, text
 from etl.normalise.token_kinds import KINDS
 from etl.times import utc_text
 
@@ -136,6 +136,11 @@ def plain_event(record: Any) -> Any:
     }
     if (moment := record.get("eventTime")) != (plain := time_text(moment)):
         changed["eventTime"] = plain
+    if (owner := record.get("recipientAccountId")) != (plain := account(owner)):
+        changed["recipientAccountId"] = plain
+    identity = mapping(changed.get("userIdentity", record.get("userIdentity")))
+    if (caller := identity.get("accountId")) != (plain := account(caller)):
+        changed["userIdentity"] = {**identity, "accountId": plain}
     return record | changed if changed else record
 
 
@@ -330,12 +335,12 @@ def _from_ocsf(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unmapped(value: Any) -> dict[str, Any]:
-    pairs = _map_of(_value_of(value))
-    return {str(key): _value_of(field) for key, field in mapping(pairs).items()}
+    return {str(key): _value_of(field) for key, field in mapping(map_of(value)).items()}
 
 
-def _map_of(value: Any) -> Any:
-    """Return a map that readers of Parquet return as pairs, or as objects of key and value."""
+def map_of(value: Any) -> Any:
+    """Return a map that is a text, or that readers of Parquet return as pairs or objects."""
+    value = _value_of(value)
     if not isinstance(value, list):
         return value
     pairs = (
@@ -451,7 +456,7 @@ def _log_part(name: str, raw: bytes) -> bytes:
             return raw
         raw = _json_of(inner)
     if name == "requestMetadata" and raw.startswith(b"["):
-        return json.dumps(_map_of(json.loads(raw))).encode()
+        return json.dumps(map_of(json.loads(raw))).encode()
     if name == "requestMetadata" or not raw.startswith(b"{"):
         return raw
     return _written(

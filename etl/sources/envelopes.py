@@ -124,6 +124,9 @@ _ALSO_OF_EVENTS = (
     "eventtype",
 )
 
+# A record of a metric stream, which has all that an answer of ListMetrics has.
+_OF_STREAM = frozenset({"metricstreamname", "metricname", "namespace"})
+
 # As CloudTrail itself writes an event. No envelope begins like that.
 is_textbook = re.compile(
     rb'\{\s*+"eventVersion"\s*+:\s*+"1\.[0-9]++"\s*+,\s*+"userIdentity"\s*+:'
@@ -340,6 +343,8 @@ def unfit(fields: Fields) -> Unfit | None:
 def unfit_columns(names: Collection[str]) -> Unfit | None:
     """Return what keys or columns are known to be although it cannot serve."""
     folded = {fold(name) for name in names}
+    if folded >= _OF_STREAM:
+        return None
     candidates = (pair for name in folded for pair in _UNFIT_BY_KEY.get(name, ()))
     return next((one for keys, one in candidates if keys <= folded), None)
 
@@ -393,7 +398,7 @@ def kind_of(fields: Fields) -> str | None:
     if "inferenceProfileArn" in fields:
         return "profile"
     folded = {fold(key): raw for key, raw in fields.items()}
-    if {"metricstreamname", "metricname", "namespace"} <= folded.keys():
+    if folded.keys() >= _OF_STREAM:
         return "metric record"
     if bytes(folded.get("schematype", b"")) == b'"ModelInvocationLog"':
         return LOGGED_CALL

@@ -369,15 +369,17 @@ def test_pages_of_profiles_and_answers_without_records() -> None:
     assert rejects(file_of([page, {"other": []}])) == [("[1]", UNKNOWN)]
 
 
+MINUTE = {
+    "metric_stream_name": "all", "account_id": "111122223333", "region": "us-east-1",
+    "namespace": "AWS/Bedrock", "metric_name": "InputTokenCount",
+    "dimensions": {"ModelId": HAIKU}, "timestamp": 1793613600000,
+    "value": {"max": 9.0, "min": 1.0, "sum": 10.0, "count": 2.0}, "unit": "Count",
+}  # fmt: skip
+
+
 def test_a_metric_stream() -> None:
-    minute = {
-        "metric_stream_name": "all", "account_id": "111122223333", "region": "us-east-1",
-        "namespace": "AWS/Bedrock", "metric_name": "InputTokenCount",
-        "dimensions": {"ModelId": HAIKU}, "timestamp": 1793613600000,
-        "value": {"max": 9.0, "min": 1.0, "sum": 10.0, "count": 2.0}, "unit": "Count",
-    }  # fmt: skip
-    others = [minute | {"namespace": "AWS/EC2"}, minute | {"dimensions": {}}]
-    found = shown(Decoder().decode(lines([minute, *others]).encode()))
+    others = [MINUTE | {"namespace": "AWS/EC2"}, MINUTE | {"dimensions": {}}]
+    found = shown(Decoder().decode(lines([MINUTE, *others]).encode()))
     assert (len(found["rows"]), found["rejects"]) == (1, [])
 
 
@@ -481,6 +483,17 @@ def test_flattened_names_lead_to_any_depth(between: str) -> None:
     assert read(file_of([fields])) == read(in_columns([fields])) == read(file_of([log]))
 
 
+@pytest.mark.parametrize("account_id", ["111122223333", "000122223333"])
+def test_account_ids_as_numbers(account_id: str) -> None:
+    caller = role_identity("chat") | {"accountId": account_id}
+    event = call(7, userIdentity=caller, recipientAccountId=account_id)
+    log = logged(9, accountId=account_id)
+    numbers = event | {"recipientAccountId": int(account_id)}
+    numbers["userIdentity"] = caller | {"accountId": int(account_id)}
+    assert read(file_of([numbers])) == read(file_of([event]))
+    assert read(file_of([log | {"accountId": int(account_id)}])) == read(file_of([log]))
+
+
 @pytest.mark.parametrize("pair", [lambda k, v: [k, v], lambda k, v: {"key": k, "value": v}])
 def test_a_map_of_a_logs_table(pair: Callable[[str, str], Any]) -> None:
     metadata = {"application": "Shop", "cost": "7"}
@@ -529,6 +542,12 @@ def test_rows_of_parquet() -> None:
     assert rejects(written.getvalue()[:200]) == [
         ("file", "the Parquet data is damaged or truncated")
     ]
+    stream = io.BytesIO()
+    dimensions = pyarrow.map_(pyarrow.string(), pyarrow.string())
+    columns = {key: [value] for key, value in MINUTE.items() if key != "dimensions"}
+    columns["dimensions"] = pyarrow.array([[("ModelId", HAIKU)]], dimensions)
+    parquet.write_table(pyarrow.table(columns), stream)
+    assert len(shown(Decoder().decode(stream.getvalue()))["rows"]) == 1
     bill = io.BytesIO()
     parquet.write_table(pyarrow.table({"line_item_usage_type": ["x"]}), bill)
     ((_, reason),) = rejects(bill.getvalue())

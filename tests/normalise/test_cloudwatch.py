@@ -126,7 +126,9 @@ def streamed(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_record_of_a_metric_stream_is_a_minutes_total() -> None:
-    assert parse_stream_record(streamed()) == VALUE._replace(period_seconds=60)
+    for dimensions in ({"ModelId": HAIKU}, [["ModelId", HAIKU]], f'{{"ModelId": "{HAIKU}"}}'):
+        found = parse_stream_record(streamed(dimensions=dimensions))
+        assert found == VALUE._replace(period_seconds=60)
 
 
 @cases(
