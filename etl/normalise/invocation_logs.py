@@ -324,8 +324,12 @@ def _event(
 
 
 def identity_of(identity: object) -> Identity:
-    """Return the caller in a record's ``identity``, read as for CloudTrail from the ARN alone."""
-    return find_identity_of_arn(text(mapping(identity).get("arn")) or "")[0]
+    """Return the caller in a record's ``identity``, read as for CloudTrail from the ARN alone.
+
+    Queries name the column after the object: ``identity.arn as identity``.
+    """
+    is_arn = isinstance(identity, str) and identity.startswith("arn:")
+    return find_identity_of_arn(text(identity if is_arn else mapping(identity).get("arn")) or "")[0]
 
 
 def _metadata(value: object, complain: Complain) -> dict[str, Any]:

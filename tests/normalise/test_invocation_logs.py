@@ -228,6 +228,7 @@ def test_the_service_tier_that_only_the_bodies_state(
 def test_a_caller_is_the_one_that_cloudtrail_names(identity: dict[str, Any]) -> None:
     from_trail = parse_event(call(userIdentity=identity)).row
     event = event_of(logged(identity={"arn": identity["arn"]}))
+    assert event_of(logged(identity=identity["arn"])) == event
     assert isinstance(from_trail, Event)
     for field in ("user_name", "principal_arn", "principal_type", "session_name"):
         assert getattr(event, field) == getattr(from_trail, field), field
