@@ -177,7 +177,10 @@ def rows(db: Database, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
 _NOT_CONTENT = ("_sqlite_migrations", "sqlite_sequence")
 
 # Commands renew these after a load; ``load`` here does not.
-RENEWED = ("forecasts", "unwatched_days", "agents", "first_uses", "failed_hours", "cost_hours")
+RENEWED = (
+    *("forecasts", "unwatched_days", "agents", "first_uses"),
+    *("failed_hours", "failed_days", "cost_hours"),
+)
 
 
 def dump(path: Path, *, without: Iterable[str] = RENEWED) -> dict[str, list[tuple[Any, ...]]]:

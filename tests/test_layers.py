@@ -53,6 +53,9 @@ ALLOWED = {
     "forecast.renew": {"forecast.model", "warehouse"},
     "policy": {"registry"},
     "show.numbers": {"normalise"},
+    "show.caches": {"show.numbers"},
+    "show.errors": set(),
+    "show.unusual": {"show.numbers"},
     "show.escaping": {"errors"},
     "show.spreadsheet": set(),
     "show.terminal": {"show.escaping"},
@@ -138,10 +141,10 @@ ALLOWED = {
     },
     "notify": {
         *("clock", "config", "errors", "normalise", "show.budgets", "show.escaping"),
-        *("show.numbers", "sources", "times", "warehouse"),
+        *("show.numbers", "show.unusual", "sources", "times", "warehouse"),
     },
     "web": {
-        *("agents", "metadata", "show.comparisons"),
+        *("agents", "metadata", "show.caches", "show.comparisons", "show.errors", "show.unusual"),
         *("child_process", "clock", "config", "errors", "normalise", "resources", "show.budgets"),
         *("show.escaping", "show.numbers", "show.spreadsheet", "show.terminal", "sql_files"),
         *("times", "warehouse"),

@@ -24,6 +24,7 @@ from etl.show.budgets import (
     whose,
 )
 from etl.show.numbers import Row, count, dollars
+from etl.show.unusual import UNUSUAL
 from etl.warehouse.alerts import ANOMALIES, alerts_of
 from etl.warehouse.forecasts import covered_days
 from etl.warehouse.messages import Delivery
@@ -138,49 +139,12 @@ def _crossing_cells(row: Row) -> tuple[str, ...]:
 
 # -- unusual use ----------------------------------------------------------------------------------
 
-# The title of each view's rows, and what a cell of them says.
-_UNUSUAL: Mapping[str, tuple[str, tuple[str, ...], Callable[[Row], tuple[str, ...]]]] = {
-    "suspicious_errors": (
-        "Errors and looks that are like those with stolen keys",
-        ("Caller", "What", "When", "To look further"),
-        lambda row: (
-            f"{row['user_name']} ({row['principal_arn']}), account {row['account_id']}",
-            f"{row['kind']}: {count(row['event_count'], 'event')}, {row['what']}",
-            row["hour"],
-            row["next_step"],
-        ),
-    ),
-    "new_principals": (
-        "New callers, and what is new to known ones",
-        ("Caller", "What", "When", "To look further"),
-        lambda row: (
-            f"{row['user_name']} ({row['principal_arn']})",
-            f"new {row['kind']}{'' if row['kind'] == 'principal' else ' ' + str(row['value'])}:"
-            f" {row['why']}; {count(row['calls'], 'call')},"
-            f" {'unpriced' if row['cost_usd'] is None else dollars(row['cost_usd'], 2)}",
-            row["first_time"],
-            row["next_step"],
-        ),
-    ),
-    "cost_spikes": (
-        "Costs far above what is usual",
-        ("Of", "What", "When", "To look further"),
-        lambda row: (
-            f"{row['dimension']} {row['name']}",
-            f"{dollars(row['cost_usd'], 2)} in a{'n' if row['period'] == 'hour' else ''}"
-            f" {row['period']}, usually {dollars(row['usual_cost_usd'] or 0, 2)}",
-            row["period_start"],
-            row["next_step"],
-        ),
-    ),
-}
-
 
 def _of_anomalies(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:
     blocks: list[Paragraph | Listing | Link] = []
     found = alerts_of(db, one.message_key)
     for view, rows in found.items():
-        title, headings, cells = _UNUSUAL[view]
+        title, headings, cells = UNUSUAL[view]
         shown = [cells(row) for row in rows[:_MOST_ROWS]]
         blocks.append(Listing(title, headings, shown, max(0, len(rows) - _MOST_ROWS)))
     total = sum(map(len, found.values()))

@@ -108,6 +108,11 @@ def percent(part: float | None, whole: float | None) -> str:
     return f"{100 * part / whole:.1f} %"
 
 
+def share(value: float | None) -> str:
+    """Return a share in percent."""
+    return percent(value, 1)
+
+
 def span(length: timedelta) -> str:
     """Return a length of time in its two largest units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
     seconds = max(0, round(length.total_seconds()))

@@ -2460,3 +2460,38 @@ def m044_create_quotas(db: Database) -> None:
 def m045_keep_when_budgets_were_judged(db: Database) -> None:
     """The last day on which each budget was judged with its usage read; NULL: none."""
     _execute(db, "alter table budgets add column judged_to text;")
+
+
+@migrations()
+# Reads the failed calls by an index, and their rows.
+@takes(seconds=1, megabytes=1)
+def m046_create_failed_days(db: Database) -> None:
+    """Failed calls by the day and error, as long as usage is kept.
+
+    Of the days in ``unwatched_days``, what changed since is not in it. What is known of dropped
+    calls stays.
+    """
+    _execute(
+        db,
+        """
+        create table failed_days (
+            day text not null,
+            region_key integer not null references regions (region_key),
+            model_key integer not null references models (model_key),
+            user_key integer not null references users (user_key),
+            application_key integer not null references applications (application_key),
+            error_code_key integer not null references error_codes (error_code_key),
+            failed_calls integer not null,
+            primary key (
+                day, region_key, model_key, user_key, application_key, error_code_key
+            )
+        ) strict, without rowid;
+
+        insert into failed_days
+        select substr(event_time, 1, 10), region_key, model_key, user_key, application_key,
+            error_code_key, count(*)
+        from events
+        where error_code_key is not null
+        group by 1, 2, 3, 4, 5, 6;
+    """,
+    )

@@ -18,7 +18,18 @@ from datasette.utils.asgi import Request
 
 from etl.warehouse.visitor_sql.authorizer import allow_only_reading
 from etl.warehouse.visitor_sql.limits import limit_memory
-from etl.web import agents, cells, failures, guard, login, pages, queries, refresh, visitors
+from etl.web import (
+    agents,
+    cells,
+    failures,
+    guard,
+    login,
+    pages,
+    queries,
+    questions,
+    refresh,
+    visitors,
+)
 from etl.web.protocol import App
 from etl.web.site import DATABASE, site_of
 
@@ -95,7 +106,8 @@ def register_routes(datasette: Datasette) -> list[Any]:
     """Register the addresses of the pages."""
     if site_of(datasette) is None:
         return []
-    return [*pages.routes(), *refresh.routes(), *login.routes(), *agents.routes()]
+    ours = (pages, questions, refresh, login, agents)
+    return [route for module in ours for route in module.routes()]
 
 
 @hookimpl

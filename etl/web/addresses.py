@@ -13,6 +13,8 @@ from urllib.parse import parse_qs
 
 from datasette.utils.asgi import Response
 
+from etl.web.site import SELECTING
+
 MAX_FACETS = 10
 MAX_FACET_SIZE = 100
 MAX_BYTES_WITH_FACETS = 8 << 10
@@ -22,7 +24,7 @@ MAX_FIELDS = 200
 _MAX_OPEN_COMMENTS = 20
 
 # These have their own limit: many names may be chosen.
-_OWN_PAGE = re.compile(r"/|/(?:application|user|model|cost)")
+_OWN_PAGE = re.compile(rf"/|/(?:{SELECTING}|search)")
 _FACET = re.compile(r"_facet(?:_array|_date)?")
 
 

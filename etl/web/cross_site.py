@@ -18,11 +18,11 @@ from datasette.app import Datasette
 from datasette.utils.asgi import Response
 
 from etl.web.protocol import Scope
-from etl.web.site import DATABASE
+from etl.web.site import DATABASE, SELECTING
 
 _OURS = {"same-origin", "none"}
 # Pages whose addresses contain only values.
-_SAFE = re.compile(r"/|/(?:application|user|model|cost)|/-/[^.]*")
+_SAFE = re.compile(rf"/|/(?:{SELECTING}|unusual)|/-/[^.]*")
 _QUERY = re.compile(rf"/{DATABASE}/(\w+)")
 
 

@@ -25,7 +25,7 @@ from datasette.utils.asgi import Request, Response
 from etl.web import addresses, agents, cross_site, failures, login, protocol
 from etl.web.client_gone import answer_while_connected
 from etl.web.protocol import App, Message, Receive, Scope, Send
-from etl.web.site import DATABASE, Site, site_of
+from etl.web.site import DATABASE, SELECTING, Site, site_of
 from etl.web.visitors import Actor, allowed_usage, client_address, is_safe_query
 
 VALUE_BYTES = 1 << 20
@@ -42,7 +42,7 @@ _OPEN = re.compile(r"/favicon\.ico|/-/static/.*|/-/static-plugins/.*")
 # Pages that apply `allowed_usage`, or show no usage data.
 # A list of what is allowed, not of what is denied (DECISIONS 60).
 _FOR_RESTRICTED = re.compile(
-    r"/|/(?:application|user|team|model|cost|budgets|me|savings)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
+    rf"/|/(?:{SELECTING}|budgets|me|search)|/-/charts/.*|/-/actor(?:\.json)?|/-/logout"
     rf"|{re.escape(agents.PATH)}"
 )
 _QUERY = re.compile(rf"/{DATABASE}/([a-z0-9_]+)(?:\.json|\.csv)?")

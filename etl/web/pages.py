@@ -27,13 +27,14 @@ from etl.normalise.model_names import short_name
 from etl.normalise.token_kinds import TOKENS_ALONE
 from etl.show import budgets as shown_budgets
 from etl.show import numbers
+from etl.show.caches import cache_use
 from etl.show.comparisons import ABOUT_CACHE, ABOUT_QUOTAS, COMPARISONS, best_of_each
 from etl.show.numbers import Row, kind_of_use, of_month
 from etl.times import month_before, utc_text
 from etl.warehouse.read.budgets import CANNOT_BE_JUDGED, EXCEEDED, WARNING
 from etl.web import queries, refresh, tables_csv, vega_bundle
 from etl.web.covered import Compared, Covered
-from etl.web.selection import NAMES, PRESETS, STACKS, Selection, parse_selection
+from etl.web.selection import DEFAULT_STACK, NAMES, PRESETS, STACKS, Selection, parse_selection
 from etl.web.site import DATABASE
 from etl.web.visitors import EVERYTHING, Allowed, allowed_usage, has_passwords, own_user
 
@@ -54,6 +55,9 @@ _OTHERS = 4
 
 # For the token chart: column, heading, whether it is input.
 _TOKEN_KINDS = json.dumps([(kind.shown, kind.heading, kind.is_input) for kind in TOKENS_ALONE])
+
+# What an address says beside the selection, by the last part of its path.
+_KEPT = {"search": "q", "hour": "hour"}
 
 # More than a person selects, in an address that servers still accept.
 _MAX_FIELDS = 1000
@@ -79,10 +83,17 @@ class View:
     allowed: Allowed
 
     async def rows(
-        self, query: str, *by: str, over: Selection | None = None
+        self,
+        query: str,
+        *by: str,
+        over: Selection | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> list[dict[str, Any]]:
-        """Return the rows of a query of ``sql/pages``; ``over``: a selection other than its own."""
-        parameters = (over or self.selection).parameters(*by)
+        """Return the rows of a query of ``sql/pages``.
+
+        ``over``: a selection other than its own. ``more``: parameters that no selection has.
+        """
+        parameters = (over or self.selection).parameters(*by) | {**more}
         return await _rows(self.datasette, self.request, query, parameters, self.allowed)
 
     async def budgets(self) -> list[dict[str, Any]]:
@@ -132,7 +143,25 @@ class View:
             rest = chosen.query(without=self.kind, **changes)
             named = urlencode({"name": name})
             return self.link(f"/{self.kind}", f"{named}&{rest}" if rest else named)
-        return self.link(self.request.path, chosen.query(**changes))
+        kept = _KEPT.get(self.request.path.rpartition("/")[2])
+        own = [(kept, self.request.args.get(kept) or "")] if kept else []
+        query = "&".join(filter(None, (urlencode(own), chosen.query(**changes))))
+        return self.link(self.request.path, query)
+
+    def hour_link(self, moment: str, kind: str = "", name: object = "") -> str:
+        """Return the address of the calls of an hour, of this selection or of one name."""
+        chosen = self.selection.alone(kind, str(name)) if kind else self.selection
+        hour = urlencode({"hour": moment[: len("2026-09-01T14")]})
+        return self.link("/hour", "&".join(filter(None, (hour, chosen.names_query()))))
+
+    def day_link(self, moment: str, kind: str, name: object) -> str:
+        """Return the address of a name's page of one day."""
+        only = date.fromisoformat(moment[: len("2026-09-01")])
+        return self.subject(kind, name, since=only, until=only, preset=None)
+
+    def range_fields(self) -> list[tuple[str, str]]:
+        """Return the selection's days as the fields of a form."""
+        return parse_qsl(self.selection.unfiltered().query(by=DEFAULT_STACK))
 
     def of_day(self, day: str) -> str:
         """Return the address of this page of one day, which it shows hour by hour."""
@@ -187,45 +216,46 @@ async def vega() -> Response:
 
 async def dashboard(request: Request, datasette: Datasette) -> Response:
     """Answer with the main page: what was spent, by whom, on what."""
-    return await _answer(request, datasette, "usage_dashboard.html", _dashboard)
+    return await answer(request, datasette, "usage_dashboard.html", _dashboard)
 
 
 async def subject_page(request: Request, datasette: Datasette) -> Response:
     """Answer with the page of one application, user, team or model."""
-    return await _answer(request, datasette, "usage_subject.html", _subject)
+    return await answer(request, datasette, "usage_subject.html", _subject)
 
 
 async def cost_page(request: Request, datasette: Datasette) -> Response:
     """Answer with how a cost is calculated: tokens, prices with their source, calls."""
-    return await _answer(request, datasette, "usage_cost.html", _cost)
+    return await answer(request, datasette, "usage_cost.html", _cost)
 
 
 async def bill_page(request: Request, datasette: Datasette) -> Response:
     """Answer with AWS's bill beside our figures, and why they differ."""
-    return await _answer(request, datasette, "usage_bill.html", _bill)
+    return await answer(request, datasette, "usage_bill.html", _bill)
 
 
 async def budgets_page(request: Request, datasette: Datasette) -> Response:
     """Answer with the state of each budget."""
-    return await _answer(request, datasette, "usage_budgets.html", _budgets)
+    return await answer(request, datasette, "usage_budgets.html", _budgets)
 
 
 async def own_page(request: Request, datasette: Datasette) -> Response:
     """Answer with a visitor's own calls, costs and budgets."""
-    return await _answer(request, datasette, "usage_own.html", _own)
+    return await answer(request, datasette, "usage_own.html", _own)
 
 
 async def savings_page(request: Request, datasette: Datasette) -> Response:
     """Answer with what caching saved, and what the same tokens would have cost otherwise."""
-    return await _answer(request, datasette, "usage_savings.html", _savings)
+    return await answer(request, datasette, "usage_savings.html", _savings)
 
 
-async def _answer(
+async def answer(
     request: Request,
     datasette: Datasette,
     template: str,
     prepare: Callable[[View], Awaitable[dict[str, Any]]],
 ) -> Response:
+    """Answer with a page: a template, with what ``prepare`` returns for this visitor."""
     await datasette.ensure_permissions(request.actor, ["view-instance"])
     try:
         view = await _view(datasette, request)
@@ -234,7 +264,7 @@ async def _answer(
         raise DatasetteError(str(error), status=400) from None
     shared = {"view": view, "figures": numbers, "refresh": await refresh.offer(datasette, request)}
     page = await datasette.render_template(
-        template, _frame(view) | context | shared, request=request
+        template, _frame(view) | shared | context, request=request
     )
     return Response.html(page)
 
@@ -306,7 +336,7 @@ def _frame(view: View) -> dict[str, Any]:
         "freshness": view.freshness,
         "covered": view.covered,
         "gaps": json.dumps([str(day) for day in view.covered.in_gaps(view.selection)]),
-        "read_age": _age(view.freshness["last_read_at"]),
+        "read_age": age_of(view.freshness["last_read_at"]),
     }
 
 
@@ -321,13 +351,13 @@ def _months(covered: Covered) -> list[str]:
     return [f"{month:%Y-%m}" for month in months]
 
 
-def _age(moment: str | None) -> str | None:
+def age_of(moment: str | None) -> str | None:
     return None if moment is None else numbers.span(now() - datetime.fromisoformat(moment))
 
 
 async def _dashboard(view: View) -> dict[str, Any]:
     selection = view.selection
-    totals, tops, budgets, (days, choices, capacity, month) = await asyncio.gather(
+    totals, tops, budgets, found, extras = await asyncio.gather(
         _totals(view),
         _tops(view),
         view.budgets(),
@@ -336,13 +366,16 @@ async def _dashboard(view: View) -> dict[str, Any]:
             *map(view.rows, ("choices", "capacity")),
             _this_month(view),
         ),
+        _extras(view),
     )
+    days, choices, capacity, month = found
     return {
         "title": "Amazon Bedrock usage and cost",
+        **extras,
         "budgets": _budget_card(budgets),
         "shown_budgets": shown_budgets,
         **totals,
-        "choices": _choices(choices, selection),
+        "choices": choices_of(choices, selection),
         "capacity": numbers.capacity(capacity[0]),
         "month": month,
         "moved": _moved(view),
@@ -368,9 +401,10 @@ async def _tops(view: View) -> list[dict[str, Any]]:
 async def _subject(view: View) -> dict[str, Any]:
     kind = view.kind
     (name,) = view.selection.chosen(kind)
-    other = "user" if kind == "application" else "application"
-    dimensions = (("day",), ("region", "model"), (other,))
-    totals, usage, (evidence, lines, calls, month, kinds) = await asyncio.gather(
+    # Of a model, who uses it.
+    other = {"application": ("user",), "model": ("user", "application")}.get(kind, ("application",))
+    dimensions = (("day",), ("region", "model"), *((one,) for one in other))
+    totals, usage, (evidence, lines, calls, month, kinds), budgets, extras = await asyncio.gather(
         _totals(view),
         asyncio.gather(*(view.rows("usage", *by) for by in dimensions)),
         asyncio.gather(
@@ -378,9 +412,14 @@ async def _subject(view: View) -> dict[str, Any]:
             _this_month(view),
             view.rows("kind_costs"),
         ),
+        view.budgets(),
+        _extras(view),
     )
-    days, used, others = usage
+    days, used, *others = usage
     return {
+        **extras,
+        "own_budgets": _budgets_of(budgets, kind, name),
+        "shown": shown_budgets,
         "title": f"{SUBJECTS[kind]} {short_name(name) if kind == 'model' else name}",
         "model_names": _short_names(used),
         "kind": kind,
@@ -392,12 +431,34 @@ async def _subject(view: View) -> dict[str, Any]:
         "average": _average(view, days),
         "days": _days(view, days),
         "used": used,
-        "top": _top(view, other, STACKS[other], others),
+        "tops": [
+            _top(view, one, STACKS[one], rows) for one, rows in zip(other, others, strict=True)
+        ],
         "evidence": evidence,
         "lines": lines,
         "kind_costs": kinds,
         "calls": calls,
     }
+
+
+async def _extras(view: View) -> dict[str, Any]:
+    """Return what a page of usage also shows: what caching did, and of one day its hours."""
+    if view.selection.days > 1:
+        return {"caching": cache_use(await view.rows("cache_savings_by_application")), "hours": []}
+    cache, hours = await asyncio.gather(
+        view.rows("cache_savings_by_application"), view.rows("hours")
+    )
+    return {"caching": cache_use(cache), "hours": hours}
+
+
+def _is_about(budget: Row, kind: str, name: str) -> bool:
+    own = (kind, budget["only_user"]) == ("user", name)
+    return own or (budget["each_of"], budget["name"]) == (kind, name)
+
+
+def _budgets_of(states: Sequence[Row], kind: str, name: str) -> list[Row]:
+    """Return the current budgets of one application, user or team alone."""
+    return [one for one in states if one["is_current"] and _is_about(one, kind, name)]
 
 
 async def _cost(view: View) -> dict[str, Any]:
@@ -516,19 +577,15 @@ async def _savings(view: View) -> dict[str, Any]:
         view.rows("throttled"),
         view.rows("choices"),
     )
-    last = await _last_call(view, at_any_time=True)
-    saved = [row["saved_usd"] for row in cache if row["saved_usd"] is not None]
+    last = await last_call(view, at_any_time=True)
     return {
         "title": "What could be saved?",
         "last_call": last,
-        "age": _age(last),
-        "choices": _choices(choices, view.selection),
+        "age": age_of(last),
+        "choices": choices_of(choices, view.selection),
         "cache": cache[:_PLACES],
         "cache_left_out": max(0, len(cache) - _PLACES),
-        "saved_usd": sum(saved) if saved else None,
-        "unknown": len(cache) - len(saved),
-        "read_tokens": _known_sum(cache, "cache_read_tokens"),
-        "written_tokens": _known_sum(cache, "cache_write_tokens"),
+        "caching": cache_use(cache),
         "cacheable_tokens": _known_sum(cache, "cacheable_input_tokens"),
         "models": _first_rows(best_of_each(models, _OTHERS), len(models)),
         "scopes": _first_rows(scopes, len(scopes)),
@@ -578,10 +635,10 @@ async def _totals(view: View) -> dict[str, Any]:
             *(_usage_of(view, days) for days in (view.selection, compared.days, compared.before))
         ),
         asyncio.gather(*map(view.rows, ("token_parts", "guardrails", "billed", "callers"))),
-        _last_call(view),
+        last_call(view),
     )
     if row is None:
-        last = await _last_call(view, at_any_time=True)
+        last = await last_call(view, at_any_time=True)
     return {
         "total": row,
         "parts_of_tokens": numbers.token_parts(parts[0]),
@@ -594,7 +651,7 @@ async def _totals(view: View) -> dict[str, Any]:
         "change": _change(compared, part, earlier),
         "decimals": numbers.decimals(row["cost_usd"] if row else None),
         "last_call": last,
-        "age": _age(last),
+        "age": age_of(last),
     }
 
 
@@ -604,7 +661,7 @@ async def _usage_of(view: View, days: Selection | None) -> Row | None:
     return rows[0] if rows and rows[0]["calls"] is not None else None
 
 
-async def _last_call(view: View, *, at_any_time: bool = False) -> str | None:
+async def last_call(view: View, *, at_any_time: bool = False) -> str | None:
     """Return when the last call of the selection was, or of its names at any time."""
     reaches_last = view.selection.until.isoformat() >= (view.freshness["last_day"] or "")
     if not view.selection.names() and (at_any_time or reaches_last):
@@ -711,7 +768,7 @@ def _days(view: View, rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _choices(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[str, bool]]]:
+def choices_of(rows: Sequence[Row], selection: Selection) -> dict[str, list[tuple[str, bool]]]:
     """Return the names of each kind, and whether each is chosen; include those without usage."""
     choices = {}
     for kind in NAMES:

@@ -28,12 +28,17 @@ NAMED = tuple(flag for flag in DIMENSIONS if flag != "by_day")
 MOVERS = ("by", "against", "against_until")
 TOP = "top"
 NOW = "now"
+HOUR = "hour"
+ID = "id"
 
 _PARAMETERS = {
     "usage": (*DIMENSIONS, TOP, *FILTERS),
     "hours": (*NAMED, TOP, *FILTERS),
+    "errors": (*DIMENSIONS, *FILTERS),
     "metadata": ("metadata_key", *FILTERS),
     "choices": ("since", "until"),
+    "hour_calls": (HOUR, "regions", "models", "users", "applications", "teams"),
+    "found_calls": (ID, "since", "until"),
     "forecast": ("until", "regions", "models", "users", "applications", "teams"),
     "movers": (*MOVERS, *FILTERS),
     "freshness": (),
@@ -73,7 +78,7 @@ def bound(
     ``allowed``: what to show instead of what the visitor may see: a page of the visitor's own.
     """
     allowed = allowed or allowed_usage(datasette, actor) or EVERYTHING
-    blank = dict.fromkeys((*DIMENSIONS, *MOVERS, TOP, *FILTERS, NOW), "")
+    blank = dict.fromkeys((*DIMENSIONS, *MOVERS, TOP, *FILTERS, NOW, HOUR, ID), "")
     visitor = {"_visitor_user": own_user(datasette, actor)}
     return blank | dict(parameters) | allowed.parameters | visitor
 

@@ -153,6 +153,10 @@ class Selection:
                 given[parameter] = json.dumps(names, ensure_ascii=False)
         return given | {f"by_{dimension}": "1" for dimension in by}
 
+    def names_query(self) -> str:
+        """Return the names chosen, as the query of an address."""
+        return urlencode(self.names())
+
     def query(self, *, without: str = "", **changes: Any) -> str:
         """Return the selection, with changes, as the query of an address.
 

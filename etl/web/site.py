@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # name is fixed, so that a warehouse in any file has its descriptions and queries.
 DATABASE = "bedrock_usage"
 
+# Pages of a selection of usage: their addresses contain only values.
+SELECTING = "application|user|team|model|cost|savings|models|errors|hour"
+
 
 @dataclass(frozen=True)
 class Site:

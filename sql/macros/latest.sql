@@ -1,9 +1,10 @@
--- The last selected day that has calls, and its calls.
+-- Single calls: what a page shows of them, and those of the last selected day that has
+-- any.
 
 {% import 'macros/filters' as filters %}
 
--- CTEs. The last one, last_day, has one row.
-{% macro last_day() %}
+-- CTEs of what is selected, except the days.
+{% macro selected() %}
 chosen as materialized (
     select
         model_key,
@@ -24,7 +25,19 @@ chosen_regions as materialized (
 chosen_users as materialized (
     select user_key from stg_users
     where {{ filters.chosen('users', 'user_name') }}
-),
+)
+{%- endmacro %}
+
+-- Whether an event is of what is selected.
+{% macro is_selected() %}
+events.user_key in (select * from chosen_users)
+and events.region_key in (select * from chosen_regions)
+and (events.model_key, events.application_key) in (select * from chosen)
+{% endmacro %}
+
+-- CTEs. The last one, last_day, has one row.
+{% macro last_day() %}
+{{ selected() }},
 
 last_day as materialized (
     select max(costs.day) as day
@@ -44,7 +57,35 @@ from last_day
 cross join events
     on events.event_time between last_day.day and last_day.day || 'T99'
 where
-    events.user_key in (select * from chosen_users)
-    and events.region_key in (select * from chosen_regions)
-    and (events.model_key, events.application_key) in (select * from chosen)
+    {{ is_selected() }}
+{% endmacro %}
+
+-- The calls of the CTE hits, which has their times and their ids as text.
+{% macro shown() %}
+select
+    calls.event_time,
+    calls.event_id,
+    calls.request_id,
+    calls.user_name,
+    calls.application,
+    calls.application_source,
+    calls.team,
+    calls.team_source,
+    calls.region,
+    calls.model_id,
+    calls.event_name,
+    calls.error_code,
+    calls.data_source,
+    calls.input_tokens,
+    calls.output_tokens,
+    calls.cache_read_tokens,
+    calls.cost_usd,
+    calls.unpriced_tokens,
+    calls.is_lower_bound,
+    calls.user_agent,
+    calls.session_name
+from hits
+cross join calls
+    on calls.event_time = hits.event_time and calls.event_id = hits.event_id
+order by calls.event_time desc, calls.event_id
 {% endmacro %}

@@ -24,10 +24,7 @@ refused as (
     select failures.*
     from failures
     where
-        error_code glob '*AccessDenied*'
-        or error_code glob '*Unauthorized*'
-        or error_code glob '*Validation*'
-        or error_code glob '*NotFound*'
+        {{ errors.is_like(['denied', 'not valid', 'not found']) }}
         or (
             (error_code glob '*Throttl*' or error_code glob '*TooManyRequests*')
             and exists (

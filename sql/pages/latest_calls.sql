@@ -16,28 +16,4 @@ hits as materialized (
     limit 100
 )
 
-select
-    calls.event_time,
-    calls.event_id,
-    calls.user_name,
-    calls.application,
-    calls.application_source,
-    calls.team,
-    calls.team_source,
-    calls.region,
-    calls.model_id,
-    calls.event_name,
-    calls.error_code,
-    calls.data_source,
-    calls.input_tokens,
-    calls.output_tokens,
-    calls.cache_read_tokens,
-    calls.cost_usd,
-    calls.unpriced_tokens,
-    calls.is_lower_bound,
-    calls.user_agent,
-    calls.session_name
-from hits
-cross join calls
-    on calls.event_time = hits.event_time and calls.event_id = hits.event_id
-order by calls.event_time desc, calls.event_id
+{{ latest.shown() }}

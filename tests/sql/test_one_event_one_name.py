@@ -125,6 +125,7 @@ def parameters_of(db: Database) -> dict[str, Any]:
         **dict.fromkeys((*filters, "token_kind", "metadata_key", "by", "against", "against_until")),
         **dict.fromkeys(DIMENSIONS, True),
         **{"event_time": time, "event_id": key, "event_key": stored, "number": 1},
+        **{"hour": time[:13], "id": key},
         **{"first": time, "last": time, "request_ids": json.dumps([request])},
         **{
             "since": "2026",

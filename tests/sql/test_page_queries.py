@@ -31,6 +31,7 @@ BLANK = dict.fromkeys(
     (
         *("by_day", "by_user", "by_application", "by_team", "by_region", "by_model"),
         *("top", "since", "until", "regions", "models", "users", "applications", "teams"),
+        *("hour", "id"),
     ),
     "",
 )

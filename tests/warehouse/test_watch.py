@@ -10,6 +10,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from etl.normalise.user_agent import software
+from etl.sql_files import sql_text
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.upkeep.forget import forget
 from etl.warehouse.upkeep.vacuum import drop_calls, drop_unused_names
@@ -254,9 +255,13 @@ def test_it_depends_on_the_calls_alone(tmp_path: Path, empty_warehouse: Path) ->
                 )),
                 "costs": sorted(rows(db, "select hour, calls, cost_picodollars from cost_hours")),
                 "failed": sorted(rows(db, "select hour, failed_calls, first_time from failed_hours")),
+                "failed days": rows(db, "select day, sum(failed_calls) from failed_days group by 1"),
+                "wrong": rows(db, sql_text("checks/failed_days_are_current")),
             })  # fmt: skip
     assert dumps[0] == dumps[1] == dumps[2]
     assert len(dumps[0]["uses"]) > 10
+    assert [count for _, count in dumps[0]["failed days"]] == [1]
+    assert dumps[0]["wrong"] == []
 
 
 def test_costs_by_the_hour_add_up_to_the_days(db: Database, tmp_path: Path) -> None:
@@ -273,10 +278,14 @@ def test_costs_by_the_hour_add_up_to_the_days(db: Database, tmp_path: Path) -> N
 
 
 def test_what_was_used_first_is_known_when_calls_are_gone(db: Database, tmp_path: Path) -> None:
-    load(db, write_log(tmp_path / "log.json", quiet()))
+    failed = odd(3, LAST - timedelta(days=20), errorCode="AccessDenied", tokens=None)
+    load(db, write_log(tmp_path / "log.json", [*quiet(), failed]))
     # Not renewed before.
     drop_calls(db, at(LAST, 0), dropped_at=at(LAST))
     drop_unused_names(db)
+    assert rows(db, "select day, failed_calls from failed_days") == [
+        (str(LAST - timedelta(days=20)), 1)
+    ]
     loaded(db, tmp_path, odd(1), odd(2, **AWAY | {"userIdentity": WORKER}))
     assert [row[:3] for row in unusual(db)] == [("network", "203.0.113.0/24", "worker")]
     assert rows(db, "pragma foreign_key_check") == []

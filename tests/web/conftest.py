@@ -21,6 +21,7 @@ from etl.calibrate.run import calibrate_all
 from etl.demo import write_demo_logs
 from etl.load.run import load_files
 from etl.warehouse.database import open_warehouse
+from etl.warehouse.write.watch import renew_watch
 from tests.web.browser import Browser, open_chromium, open_page
 from tests.web.pages import Pages, open_pages
 from tests.web.server import serving_here
@@ -53,6 +54,7 @@ def _load_demo(path: Path, logs: Path) -> None:
     with open_warehouse(path, create=True) as db:
         assert load_files(db, [logs]).rejected == 0
         calibrate_all(db)
+        renew_watch(db)
 
 
 @pytest.fixture(scope="session")

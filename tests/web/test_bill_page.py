@@ -95,6 +95,7 @@ def test_the_cost_per_day_has_a_line_of_what_is_billed(
         browser.drawn()
         chart = page.locator("figure.chart[data-billed]")
         assert chart.get_attribute("data-drawn") == "yes", chart.inner_text()
+        chart.locator("canvas").scroll_into_view_if_needed()
         box = chart.locator("canvas").bounding_box()
         assert box is not None
         tips = set()

@@ -145,7 +145,10 @@ def test_the_figures_are_those_of_the_report(pages: Pages, demo_db: Path, addres
         assert f"{row['user_name']} {numbers.cost(row, 2)}" in shown.text
 
 
-OWN_PAGES = {"/", "/application", "/user", "/team", "/model", "/cost"}
+OWN_PAGES = {
+    *("/", "/application", "/user", "/team", "/model", "/cost"),
+    *("/errors", "/models", "/savings", "/hour", "/unusual"),
+}
 
 
 def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
@@ -170,7 +173,7 @@ def test_every_link_of_our_pages_leads_to_a_page(pages: Pages) -> None:
 
 def test_every_chart_has_its_rows_as_csv_and_json(pages: Pages) -> None:
     charts = page(pages, "/?application=ChatbotApp&by=user").figures
-    assert len(charts) == 6
+    assert len(charts) == 7
     for chart in charts:
         path = chart["data-json"] or ""
         rows = pages.open(path).json()["rows"]

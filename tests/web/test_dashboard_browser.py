@@ -60,7 +60,7 @@ def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Any, url
     page.goto(url)
     browser.drawn()
     charts = page.locator("figure.chart")
-    assert charts.count() == 6
+    assert charts.count() == 7
     for index in range(charts.count()):
         chart = charts.nth(index)
         assert chart.get_attribute("data-drawn") == "yes", chart.inner_text()

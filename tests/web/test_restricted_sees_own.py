@@ -155,7 +155,7 @@ NAMES = {
 
 def addresses() -> Iterator[str]:
     for range_ in RANGES:
-        for page in ("", "cost", "bill", "me", "savings"):
+        for page in ("", "cost", "bill", "me", "savings", "errors", "models"):
             yield f"/{page}?{range_}"
     for kind, names in NAMES.items():
         yield from (f"/{kind}?name={name}&range=90d" for name in names)
@@ -165,6 +165,8 @@ def addresses() -> Iterator[str]:
         yield from (f"/bedrock_usage/{query}{form}?by_application=1" for form in ("", ".csv"))
     yield from (f"/bedrock_usage/metadata.json?metadata_key=team&{filter_}" for filter_ in FILTERS)
     yield from (f"/bedrock_usage/metadata{form}?metadata_key=team" for form in ("", ".csv"))
+    yield from (f"/search?q={text}" for text in ("e", "Theirs", "mallory", uuid_of(1), uuid_of(7)))
+    yield from (f"/hour?hour={day}T10" for day in ("2026-11-02", "2026-11-20"))
     yield from ("/budgets", "/bedrock_usage/budgets.csv?now=2026-11-22T00:00:00Z")
     others = (
         "budget_status",
@@ -205,7 +207,7 @@ def seen(visitor: Visitor, address: str) -> tuple[int, Any, str]:
 def test_every_byte_is_the_same_whatever_others_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_pages, "_age", lambda moment: moment)
+    monkeypatch.setattr(web_pages, "age_of", lambda moment: moment)
     monkeypatch.setattr(Clock, "now", lambda _: datetime(2026, 11, 30, tzinfo=UTC))
     seeds = (0, *random.sample(range(1, 1 << 20), rounds(1, 30)))
     with ExitStack() as stack:

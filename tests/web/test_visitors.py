@@ -34,13 +34,17 @@ SAFE = (
     "capacity",
     "choices",
     "cost_lines",
+    "errors",
     "evidence",
     "forecast",
+    "found_calls",
     "freshness",
     "gap_days",
     "guardrails",
+    "hour_calls",
     "hours",
     "hours_of_day",
+    "hours_of_week",
     "kind_costs",
     "last_call",
     "latest_calls",
@@ -52,6 +56,9 @@ SAFE = (
     "quotas",
     "throttled",
     "token_parts",
+    "unusual_callers",
+    "unusual_costs",
+    "unusual_errors",
     "usage",
     "weights",
 )
@@ -108,6 +115,7 @@ ATTACKS = {
     "messages": "/-/messages",
     "patterns": "/-/patterns",
     "token of root": "/-/auth-token?token=x",
+    "unusual use": "/unusual",
     "refresh": "/-/refresh",
     "progress of a refresh": "/-/refresh.json",
     "no page at all": "/-/no-such-page",
@@ -305,7 +313,11 @@ def test_every_query_of_the_pages_is_for_restricted_visitors(
 
 
 @pytest.mark.parametrize(
-    "page", ["/", "/application?name=ChatbotApp", "/user?name=ChatbotApp-BedrockRole", "/cost"]
+    "page",
+    [
+        *("/", "/application?name=ChatbotApp", "/user?name=ChatbotApp-BedrockRole", "/cost"),
+        *("/errors", "/models", "/search?q=ChatbotApp"),
+    ],
 )
 def test_the_pages_show_a_restricted_visitor_only_allowed_applications(
     visitors: dict[str, Visitor], page: str

@@ -108,7 +108,7 @@ _NOT_SEARCHED = frozenset(
         *("priced_daily", "priced_daily_by_user", "priced_daily_by_application"),
         *("priced_daily_by_model", "priced_rates", "rate_keys", "monitor_points", "prices"),
         *("skipped_operations", "team_settings", "messages", "alerts"),
-        *("unwatched_days", "first_uses", "failed_hours", "cost_hours"),
+        *("unwatched_days", "first_uses", "failed_hours", "failed_days", "cost_hours"),
         *("bill_accounts", "bill_callers", "bill_days", "bill_lines", "bill_tolerance"),
         # The names of users in it are computed again.
         *("bill_cells", "bill_reasons", "bill_cells_state", "bill_models"),

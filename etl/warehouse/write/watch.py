@@ -6,6 +6,7 @@ wait. ``renew_watch`` computes them again, each in a transaction of its own.
 - ``first_uses``: when each caller first used a region, a model, an agent or a network. It only ever
   moves to an earlier call. What is known stays when calls are dropped.
 - ``failed_hours`` and ``cost_hours``: of the days back to ``KEPT_DAYS`` before the latest.
+- ``failed_days``: of all days. What is known stays when calls are dropped.
 """
 
 from __future__ import annotations
@@ -60,11 +61,18 @@ def _renew_day(db: Database, keys: _Keys, day: str) -> None:
     kept_from = (date.fromisoformat(last or day) - timedelta(days=KEPT_DAYS)).isoformat()
     uses, failures = _calls(db, day)
     _store_uses(db, day, _by_kind(keys, uses))
+    (dropped,) = db.conn.execute(
+        "select coalesce(max(dropped_before), '') from dropped_calls"
+    ).fetchone()
+    has_calls = day >= dropped[:10]
+    if has_calls:
+        _store_failed_day(db, day)
     for table in ("failed_hours", "cost_hours"):
         db.conn.execute(f"delete from {table} where hour < ?", [kept_from])
     if day < kept_from:
         return
-    _store_failures(db, day, failures)
+    if has_calls:
+        _store_failures(db, day, failures)
     db.conn.execute("delete from cost_hours where hour >= ? and hour < ?", [day, f"{day}T99"])
     db.conn.execute(
         "insert into cost_hours (hour, user_key, application_key, rate_key, calls,"
@@ -73,12 +81,12 @@ def _renew_day(db: Database, keys: _Keys, day: str) -> None:
     )
 
 
+def _store_failed_day(db: Database, day: str) -> None:
+    db.conn.execute("delete from failed_days where day = ?", [day])
+    db.conn.execute(f"insert into failed_days {sql_text('load/failed_days')}", {"day": day})
+
+
 def _store_failures(db: Database, day: str, failures: _Failures) -> None:
-    (dropped,) = db.conn.execute(
-        "select coalesce(max(dropped_before), '') from dropped_calls"
-    ).fetchone()
-    if day < dropped[:10]:
-        return  # its calls are gone
     db.conn.execute("delete from failed_hours where hour >= ? and hour < ?", [day, f"{day}T99"])
     db.conn.executemany(
         "insert into failed_hours (hour, principal_key, found_user_key, account_key, region_key,"

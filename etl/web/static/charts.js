@@ -404,6 +404,60 @@ const KINDS = {
       columns: [["Hour", (row) => `${row.hour_of_day}:00`], ["Succeeded", (row) => whole(row.calls), true], ["Failed", (row) => whole(row.failed_calls), true]],
     };
   },
+  // Failed calls by kind. kinds: all kinds of error, in their order.
+  errors(rows, { kinds }, width) {
+    const all = JSON.parse(kinds);
+    const order = all.filter((kind) => rows.some((row) => row.error_kind === kind));
+    const colours = order.map((kind) => PALETTE[all.indexOf(kind) % PALETTE.length]);
+    const part = (row) => share(row.all_calls ? row.failed_calls / row.all_calls : null);
+    const values = rows.map((row) => ({ day: row.day, name: row.error_kind, count: row.failed_calls, rank: order.indexOf(row.error_kind), shown: whole(row.failed_calls), share: part(row), codes: row.error_codes ?? UNKNOWN }));
+    const x = days(width);
+    const bars = {
+      mark: { type: "bar", stroke: css("--panel"), strokeWidth: 0.5 },
+      encoding: {
+        x,
+        y: { field: "count", type: "quantitative", title: "Failed calls", axis: { format: "~s", tickMinStep: 1, tickCount: 5 } },
+        color: { field: "name", type: "nominal", scale: { domain: order, range: colours }, legend: null },
+        order: { field: "rank" },
+        opacity: { condition: { test: "picked === null || picked === datum.name", value: 1 }, value: 0.15 },
+        tooltip: [dayTip, { field: "name", title: "Kind" }, { field: "shown", title: "Failed calls" }, { field: "share", title: "Of all calls of the day" }, { field: "codes", title: "Error codes" }],
+      },
+    };
+    return {
+      values,
+      spec: { params: [{ name: "picked", value: null }], layer: [shade(x), bars] },
+      columns: [["Day", (row) => row.day], ["Kind", (row) => row.error_kind], ["Failed calls", (row) => whole(row.failed_calls), true], ["Of all calls", part, true], ["Error codes", (row) => row.error_codes]],
+      legend: order.map((kind, index) => [kind, colours[index]]),
+    };
+  },
+  // A weekday that is more often in the range is not darker for it: means of its loaded days.
+  week(rows, _, width) {
+    const times = WEEKDAYS.map((_, index) => DAYS.filter((day) => (new Date(day).getUTCDay() + 6) % 7 === index && stateOf(day) !== "not loaded").length);
+    const mean = (row) => (times[row.weekday - 1] ? row.calls / times[row.weekday - 1] : null);
+    const shown = (amount) => (amount === null ? UNKNOWN : amount.toLocaleString("en-US", { maximumFractionDigits: 1 }));
+    const found = new Map(rows.map((row) => [`${row.weekday}/${row.hour_of_day}`, row]));
+    const hours = [...Array(24).keys()];
+    const all = WEEKDAYS.flatMap((name, index) => hours.map((hour) => {
+      const row = found.get(`${index + 1}/${hour}`) ?? { weekday: index + 1, calls: 0, failed_calls: 0 };
+      return { name, hour, mean: mean(row), shown: shown(mean(row)), calls: whole(row.calls), failed: whole(row.failed_calls), times: times[index] };
+    }));
+    const most = Math.max(0, ...all.map((one) => one.mean ?? 0));
+    const axis = { domain: false, ticks: false, grid: false };
+    return {
+      values: rows.length ? all : [],
+      spec: {
+        mark: { type: "rect", stroke: css("--panel"), strokeWidth: 1 },
+        encoding: {
+          x: { field: "hour", type: "ordinal", title: "Hour, UTC", axis: { ...axis, values: hours.filter((hour) => width >= 600 || hour % 3 === 0), labelAngle: 0 } },
+          y: { field: "name", type: "ordinal", sort: WEEKDAYS, title: null, axis },
+          color: { field: "mean", type: "quantitative", scale: { domain: [0, most || 1], range: [css("--line"), PALETTE[0]], interpolate: "lab" }, legend: null },
+          tooltip: [{ field: "name", title: "Weekday" }, { field: "hour", title: "Hour" }, { field: "shown", title: "Calls, on average" }, { field: "calls", title: "Succeeded, in all" }, { field: "failed", title: "Failed, in all" }, { field: "times", title: "Such days" }],
+        },
+      },
+      columns: [["Weekday", (row) => WEEKDAYS[row.weekday - 1]], ["Hour", (row) => `${String(row.hour_of_day).padStart(2, "0")}:00`], ["Calls, on average", (row) => shown(mean(row)), true], ["Succeeded", (row) => whole(row.calls), true], ["Failed", (row) => whole(row.failed_calls), true]],
+      legend: [["No calls", css("--line")], [`${shown(most)} calls an hour, on average`, PALETTE[0]]],
+    };
+  },
 };
 
 // So many names of what changed are drawn; the table has all.
@@ -411,6 +465,7 @@ const MOVED = 10;
 const WIDE = 6;
 const CHANGE = "Change";
 const HITS = "Share of input read from cache";
+const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const BILLED = "Billed by AWS, closed days";
 const SO_FAR = "Cost so far";
 const EXPECTED = "Expected";
@@ -523,7 +578,7 @@ async function draw(figure) {
     { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", height: height ?? (chart === "cost" ? 300 : 240), autosize: { type: "fit", contains: "padding" }, data: { values }, config: config(), ...spec },
     { ast: true, actions: false, renderer: "canvas", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } },
   );
-  fillLegend(figure, legend, chart === "cost" ? (name) => view.signal("picked", name).runAsync() : null);
+  fillLegend(figure, legend, ["cost", "errors"].includes(chart) ? (name) => view.signal("picked", name).runAsync() : null);
   const use = (item) => page && follow(page, item?.datum?.name);
   view.addEventListener("click", (_, item) => use(item));
   attendTaps(view, use);

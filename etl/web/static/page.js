@@ -119,6 +119,9 @@ function attendPlace() {
 
 // -- tables --------------------------------------------------------------------------------------
 
+// Rows from which on a table gets a search box.
+const FINDABLE = 12;
+
 // The first rows are shown, and the others at a press.
 function foldRows(scroll) {
   const body = scroll.querySelector("tbody");
@@ -128,7 +131,8 @@ function foldRows(scroll) {
   const button = document.createElement("button");
   let isFolded = true;
   const fold = () => {
-    for (const [index, row] of [...body.rows].entries()) row.hidden = isFolded && index >= first;
+    for (const [index, row] of [...body.rows].entries()) row.hidden = isFolded && !scroll.dataset.finding && index >= first;
+    button.hidden = Boolean(scroll.dataset.finding);
     button.textContent = isFolded ? `${count - first} more` : `Only the first ${first}`;
     button.setAttribute("aria-expanded", String(!isFolded));
     tellScrolling(scroll);
@@ -178,6 +182,34 @@ function amount(text) {
   return (found[1] ? -1 : 1) * (found[2] ? size / 2 : size);
 }
 
+// A table of some length gets a box that leaves the rows with a text, of those that are in the page.
+function makeFindable(scroll) {
+  const body = scroll.querySelector("tbody");
+  if (!body || body.rows.length < FINDABLE) return;
+  const box = document.createElement("input");
+  const label = (scroll.getAttribute("aria-label") ?? "").replace(/, table$/, "");
+  box.type = "search";
+  box.className = "find";
+  box.placeholder = "Find in this table";
+  box.setAttribute("aria-label", `Find in the table ${label}`);
+  const found = document.createElement("output");
+  found.className = "hint";
+  box.addEventListener("input", () => {
+    const wanted = box.value.trim().toLowerCase();
+    scroll.dataset.finding = wanted;
+    let count = 0;
+    for (const row of body.rows) {
+      const isFound = row.textContent.toLowerCase().includes(wanted);
+      row.classList.toggle("unmatched", !isFound);
+      count += isFound;
+    }
+    found.textContent = wanted ? `${count} of ${body.rows.length} rows` : "";
+    scroll.dispatchEvent(new Event("sorted"));
+    tellScrolling(scroll);
+  });
+  scroll.before(box, found);
+}
+
 // A table that goes on says so.
 function tellScrolling(scroll) {
   let hint = scroll.nextElementSibling;
@@ -196,6 +228,7 @@ function attendTables() {
   const scrolls = [...document.querySelectorAll("section .scroll:has(table)")];
   for (const scroll of scrolls) {
     makeSortable(scroll);
+    makeFindable(scroll);
     if (scroll.dataset.first) foldRows(scroll);
     tellScrolling(scroll);
   }
@@ -207,6 +240,25 @@ function attendTables() {
     tellScrolling(target);
   });
 }
+
+// -- what is unusual -----------------------------------------------------------------------------
+
+const LOOKS = 5;
+
+// The first rows of the page of what is unusual, without the command.
+async function showLooks(section) {
+  const answer = await fetch(section.dataset.rowsOf, { headers: { Accept: "text/html" } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const rows = [...page.querySelectorAll("main section tbody tr")];
+  for (const row of rows) row.lastElementChild.remove();
+  section.querySelector("tbody").replaceChildren(...rows.slice(0, LOOKS).map((row) => document.adoptNode(row)));
+  if (rows.length > LOOKS) section.querySelector(".links a").textContent = `${rows.length - LOOKS} more`;
+  section.hidden = !rows.length;
+}
+
+// Without it, the page itself is a link away.
+for (const section of document.querySelectorAll("[data-rows-of]")) showLooks(section).catch(() => {});
 
 attendChoices();
 if (form) attendForm();
