@@ -52,7 +52,15 @@ async def pages_of(datasette: Datasette) -> dict[str, str]:
     }
     subjects = {kind: f"/{kind}?{urlencode({'name': name})}" for kind, name in names.items()}
     cost = urlencode({"application": most["application"]})
-    return {"dashboard": "/", **subjects, "cost": "/cost", "cost of one": f"/cost?{cost}"}
+    hour = (await datasette.client.get("/bedrock_usage/freshness.json?_shape=array")).json()[0]
+    return {
+        **{"dashboard": "/", **subjects, "cost": "/cost", "cost of one": f"/cost?{cost}"},
+        **{"errors": "/errors", "models": "/models", "unusual": "/unusual"},
+        "hour": f"/hour?hour={hour['last_event_time'][:13]}",
+        "search": "/search?q=" + names["user"][:3],
+        # Of an id that no call has, all days of the range are compared.
+        "id": "/search?q=00000000-0000-4000-8000-000000000000",
+    }
 
 
 class Server(NamedTuple):

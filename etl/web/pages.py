@@ -446,9 +446,11 @@ async def _extras(view: View) -> dict[str, Any]:
     if view.selection.days > 1:
         return {"caching": cache_use(await view.rows("cache_savings_by_application")), "hours": []}
     cache, hours = await asyncio.gather(
-        view.rows("cache_savings_by_application"), view.rows("hours")
+        view.rows("cache_savings_by_application"), view.rows("hours_of_day")
     )
-    return {"caching": cache_use(cache), "hours": hours}
+    # Without costs: those of an hour are not stored, and the chart asks for them.
+    used = [row for row in hours if row["calls"] or row["failed_calls"]]
+    return {"caching": cache_use(cache), "hours": used}
 
 
 def _is_about(budget: Row, kind: str, name: str) -> bool:

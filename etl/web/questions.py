@@ -197,9 +197,8 @@ async def _hour(view: View) -> dict[str, Any]:
     more = {queries.HOUR: hour}
     calls, hours = await asyncio.gather(
         own.rows("hour_calls", more=more),
-        own.rows("hours"),
+        own.rows("hours", more={"since": hour, "until": hour}),
     )
-    found = [row for row in hours if row["hour"].startswith(hour)]
     step = timedelta(hours=1)
     return {
         "title": f"Calls of {day}, {hour[11:]}:00 to {hour[11:]}:59 UTC",
@@ -207,7 +206,7 @@ async def _hour(view: View) -> dict[str, Any]:
         "hour": hour,
         "before": f"{moment - step:%Y-%m-%dT%H}",
         "after": f"{moment + step:%Y-%m-%dT%H}",
-        "total": found[0] if found else None,
+        "total": hours[0] if hours else None,
         "calls": calls,
         "data": own.data("hour_calls", more=more),
     }

@@ -1,10 +1,62 @@
 -- What was used and what did it cost, hour by hour?
 -- Grain: UTC hour x the requested dimensions (:by_..., 1 or 0). For a few days at a
--- time. :top: so many names of the first of them are shown. Filters as in usage:
--- :since, :until, :regions, :models, :users, :applications, :teams.
+-- time; :since and :until may also be hours, such as 2026-09-01T14. :top: so many names
+-- of the first of them are shown. Filters as in usage: :since, :until, :regions,
+-- :models, :users, :applications, :teams.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 with chosen as materialized (
+    select
+        rate_key,
+        application_key
+    from int_names
+    where
+        {{ filters.of_names() }}
+        and {{ filters.visible() }}
+),
+
+-- By key first, and not from usage_cost: an hour may have more rows than a visitor's
+-- query may hold of that view.
+summed as materialized (
+    select
+        hour,
+        rate_key,
+        iif(:by_user, user_key, null) as user_key,
+        application_key,
+        data_source,
+        sum(calls) as calls,
+        sum(failed_calls) as failed_calls,
+        {{ columns.each(columns.shown_tokens, 'sum({0}) as {0}') }},
+        sum(cost_picodollars) as cost_picodollars,
+        sum(unpriced_calls) as unpriced_calls,
+        sum(unpriced_tokens) as unpriced_tokens,
+        sum(unpriced_calls) + sum(unpriced_tokens) + sum(calls_without_tokens) > 0
+            as is_lower_bound
+    from int_usage_hourly_priced
+    where
+        hour >= coalesce(:since, '')
+        and hour < coalesce(nullif(:until, ''), '9999') || 'Z'
+        and {{ filters.of_keys() }}
+    group by 1, 2, 3, 4, 5
+),
+
+named as (
+    select
+        summed.*,
+        users.user_name,
+        names.application,
+        names.team,
+        names.region,
+        names.model_id
+    from summed
+    inner join int_names as names
+        on
+            names.rate_key = summed.rate_key
+            and names.application_key = summed.application_key
+    left join stg_users as users on users.user_key = summed.user_key
+),
+
+shown as materialized (
     select
         *,
         case
@@ -14,19 +66,14 @@ with chosen as materialized (
             when :by_region then region
             when :by_model then model_id
         end as name
-    from usage_cost
-    where
-        {{ filters.days() }}
-        and {{ filters.of_names() }}
-        and {{ filters.chosen('users', 'user_name') }}
-        and {{ filters.visible() }}
+    from named
 ),
 
 placed as (
     select
         *,
         coalesce(:top, '') <> '' and name not in (
-            select name from chosen
+            select name from shown
             group by name
             order by
                 sum(cost_picodollars / 1000000) desc,
@@ -34,7 +81,7 @@ placed as (
                 name
             limit cast(coalesce(:top, 0) as integer)
         ) as is_other
-    from chosen
+    from shown
 )
 
 select

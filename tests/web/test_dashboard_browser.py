@@ -21,6 +21,12 @@ PAGES = {
     "user": "user?name=alice%40example.com",
     "model": "model?name=amazon.nova-pro-v1%3A0",
     "cost": "cost?application=ChatbotApp",
+    "errors": "errors",
+    "models": "models",
+    "a day": "?from=2026-11-23&to=2026-11-23",
+    "an hour": "hour?hour=2026-11-23T10",
+    "unusual": "unusual",
+    "search": "search?q=a",
     "empty": "?from=2020-01-01&to=2020-01-02",
 }
 
