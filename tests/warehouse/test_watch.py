@@ -283,10 +283,11 @@ def test_what_was_used_first_is_known_when_calls_are_gone(db: Database, tmp_path
     # Not renewed before.
     drop_calls(db, at(LAST, 0), dropped_at=at(LAST))
     drop_unused_names(db)
+    db.execute("insert or ignore into unwatched_days select distinct day from usage_daily")
+    loaded(db, tmp_path, odd(1), odd(2, **AWAY | {"userIdentity": WORKER}))
     assert rows(db, "select day, failed_calls from failed_days") == [
         (str(LAST - timedelta(days=20)), 1)
     ]
-    loaded(db, tmp_path, odd(1), odd(2, **AWAY | {"userIdentity": WORKER}))
     assert [row[:3] for row in unusual(db)] == [("network", "203.0.113.0/24", "worker")]
     assert rows(db, "pragma foreign_key_check") == []
 

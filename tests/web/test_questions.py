@@ -168,6 +168,16 @@ def test_an_hour_shows_its_calls_and_those_beside_it(few: Pages) -> None:
         assert (answer.status_code, "is not an hour" in answer.text) == (400, True)
 
 
+def test_an_hour_with_thousands_of_callers_is_shown(tmp_path: Path) -> None:
+    calls = [call(n, user=f"user-{n}", tokens=(10, 1)) for n in range(2_500)]
+    with open_warehouse(tmp_path / "w.db", create=True) as warehouse:
+        load(warehouse, write_log(tmp_path / "log.json", calls))
+    with open_pages(tmp_path / "w.db") as pages:
+        assert [row["calls"] for row in pages.rows("hours")] == [2_500]
+        shown = text(pages, f"/hour?hour={calls[0]['eventTime'][:13]}")
+    assert "The latest 500 of 2,500." in shown
+
+
 def test_weekdays_and_hours_are_those_of_utc(few: Pages) -> None:
     week = [tuple(row.values()) for row in few.rows("hours_of_week")]
     assert week == [(1, 10, 1, 2), (2, 11, 1, 1), (2, 12, 0, 1)]
