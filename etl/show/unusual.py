@@ -19,7 +19,7 @@ class Unusual(NamedTuple):
 # By view, the gravest first.
 UNUSUAL: Mapping[str, Unusual] = {
     "suspicious_errors": Unusual(
-        "Errors and looks that are like those with stolen keys",
+        "Errors and probing typical of stolen keys",
         ("Caller", "What", "When", "To look further"),
         lambda row: (
             f"{row['user_name']} ({row['principal_arn']}), account {row['account_id']}",
