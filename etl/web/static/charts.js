@@ -373,7 +373,7 @@ const KINDS = {
           {
             data: { values: values.filter((one) => one.low !== undefined) },
             mark: { type: "area", opacity: 0.2, color: PALETTE[0] },
-            encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, tooltip: [dayTip, tip("least", "At least, 9 times of 10"), tip("most", "At most, 9 times of 10")] },
+            encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, tooltip: [dayTip, tip("least", "At least, 9 times out of 10"), tip("most", "At most, 9 times out of 10")] },
           },
           {
             mark: { type: "line", point: { color: PALETTE[0] }, color: PALETTE[0] },
