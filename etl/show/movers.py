@@ -25,7 +25,11 @@ _AMOUNTS = {"cost_before": "Before", "cost_after": "After", "difference": "Chang
 # Of each dimension, in the tables.
 _TOP = 10
 
-_NOTHING = "nothing to compare: no day of this period is loaded and over"
+# A last day that is named counts, whether it is over or not.
+_NOTHING = (
+    "nothing to compare: no day of this period is loaded and over; name its last day (until) to"
+    " compare it all the same"
+)
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -256,7 +256,8 @@ def test_the_report_for_people_and_for_programs(db: Database, tmp_path: Path) ->
     assert "2026-11-10 to 2026-11-10, against 2026-11-03 to 2026-11-03" in table
     status, table, said = run("report", "movers", "--since", TODAY, "--db", path)
     assert (status, table, said) == (
-        0, "", "nothing to compare: no day of this period is loaded and over\n",
+        0, "", "nothing to compare: no day of this period is loaded and over; name its last day (until) to"
+        " compare it all the same\n",
     )  # fmt: skip
 
 

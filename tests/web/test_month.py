@@ -61,7 +61,9 @@ def test_the_month_and_what_it_may_cost(db: Path) -> None:
             assert answer.status_code == 200, path
             assert (SAID in page.text) == is_said, path
             assert ("about $30.00 by" in page.text) == is_said, path
-            assert ("≈ $30.00 by its end, nine times out of ten between $" in page.text) == is_said, path
+            assert (
+                "≈ $30.00 by its end, nine times out of ten between $" in page.text
+            ) == is_said, path
             charts = [one for one in page.figures if one.get("data-chart") == "month"]
             assert len(charts) == is_said, path
 
