@@ -1,8 +1,8 @@
 -- What was each call, who made it, and what did it cost?
 -- Grain: one row per Bedrock call. Units: tokens; USD.
 -- Only reported tokens count here; CloudWatch's estimates exist by the hour, in
--- usage_cost. cost_usd is NULL for a failed call, and where no tokens are known or none
--- has a price. Where only some kinds of token have one, it is a lower bound, and
+-- usage_cost. cost_usd is NULL where no tokens are known, as for most failed calls, or
+-- none has a price. Where only some kinds of token have one, it is a lower bound, and
 -- unpriced_tokens counts the rest. input_tokens are net of the cached tokens, unless
 -- input_form is unknown. The *_price_id columns refer to rows of prices.
 -- list_cost_usd is without discounts and negotiated rates.
