@@ -22,15 +22,7 @@ rated as (
     inner join int_models on int_models.model_key = rate_keys.model_key
 ),
 
-chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+{{ filters.chosen_keys() }},
 
 -- Summed before they are split by kind, because the days have many rows.
 summed as (

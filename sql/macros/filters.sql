@@ -40,8 +40,21 @@ and {{ chosen('applications', prefix ~ 'application') }}
 and {{ chosen('teams', prefix ~ 'team') }}
 {% endmacro %}
 
--- The same for usage by day, rate key, user and application. Needs a CTE chosen of what
--- of_names and visible leave of int_names.
+-- The CTE chosen: the rate keys and applications that these leave, of what the visitor
+-- may see.
+{% macro chosen_keys() %}
+chosen as materialized (
+    select
+        rate_key,
+        application_key
+    from int_names
+    where
+        {{ of_names() }}
+        and {{ visible() }}
+)
+{%- endmacro %}
+
+-- The same for usage by day, rate key, user and application. Needs the CTE chosen_keys.
 {% macro of_chosen() %}
 {{ days() }}
 and {{ of_keys() }}
@@ -159,4 +172,31 @@ iif(:by_application, iif(is_other, '(others)', application), null) as applicatio
 iif(:by_team, iif(is_other, '(others)', team), null) as team,
 iif(:by_region, iif(is_other, '(others)', region), null) as region,
 iif(:by_model, iif(is_other, '(others)', model_id), null) as model_id
+{%- endmacro %}
+
+-- The name that is asked for, of the first of the dimensions.
+{% macro name_asked_for() %}
+case
+    when :by_user then user_name
+    when :by_application then application
+    when :by_team then team
+    when :by_region then region
+    when :by_model then model_id
+end as name
+{%- endmacro %}
+
+-- The CTE placed: the rows of another, which have name_asked_for, with is_other: those of
+-- none of the first :top names. cost: what is summed to find these.
+{% macro placed(rows, cost) %}
+placed as (
+    select
+        *,
+        coalesce(:top, '') <> '' and name not in (
+            select name from {{ rows }}
+            group by name
+            order by sum({{ cost }}) desc, sum(calls) desc, name
+            limit cast(coalesce(:top, 0) as integer)
+        ) as is_other
+    from {{ rows }}
+)
 {%- endmacro %}

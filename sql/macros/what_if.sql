@@ -591,15 +591,7 @@ calls_without_tokens
 
 -- The usage that a page's filters choose, as CTEs.
 {% macro chosen_usage() %}
-chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+{{ filters.chosen_keys() }},
 
 {% set sums = ['calls'] + columns.shown + [
     'cost_picodollars',

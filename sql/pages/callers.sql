@@ -5,15 +5,7 @@
 -- part of a user. A user of two applications counts in both.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
-with chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+with {{ filters.chosen_keys() }},
 
 -- By key first: days have many rows.
 summed as materialized (

@@ -9,15 +9,7 @@
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 {% set dimensions = ['day', 'user_name', 'application', 'team', 'region', 'model_id'] %}
 {% set asked = ['day', 'user', 'application', 'team', 'region', 'model'] %}
-with chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+with {{ filters.chosen_keys() }},
 
 named_failures as (
     select

@@ -5,15 +5,7 @@
 -- :models, :users, :applications, :teams.
 
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
-with chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+with {{ filters.chosen_keys() }},
 
 -- By key first, and not from usage_cost: an hour may have more rows than a visitor's
 -- query may hold of that view.
@@ -59,30 +51,11 @@ named as (
 shown as materialized (
     select
         *,
-        case
-            when :by_user then user_name
-            when :by_application then application
-            when :by_team then team
-            when :by_region then region
-            when :by_model then model_id
-        end as name
+        {{ filters.name_asked_for() }}
     from named
 ),
 
-placed as (
-    select
-        *,
-        coalesce(:top, '') <> '' and name not in (
-            select name from shown
-            group by name
-            order by
-                sum(cost_picodollars / 1000000) desc,
-                sum(calls) desc,
-                name
-            limit cast(coalesce(:top, 0) as integer)
-        ) as is_other
-    from shown
-)
+{{ filters.placed('shown', 'cost_picodollars / 1000000') }}
 
 select
     hour,

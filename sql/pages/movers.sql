@@ -11,15 +11,7 @@
 -- :_visitor_applications, :_visitor_teams: what the visitor may see, NULL for all.
 -- Which days are over depends on everybody's usage, so with a list :until has no
 -- default, and shared applications are not split, as in pages/usage.
-with chosen as materialized (
-    select
-        rate_key,
-        application_key
-    from int_names
-    where
-        {{ filters.of_names() }}
-        and {{ filters.visible() }}
-),
+with {{ filters.chosen_keys() }},
 
 {{ movers.periods(
     until="nullif(:until, '')",

@@ -172,13 +172,7 @@ named as (
 chosen as materialized (
     select
         *,
-        case
-            when :by_user then user_name
-            when :by_application then application
-            when :by_team then team
-            when :by_region then region
-            when :by_model then model_id
-        end as name
+        {{ filters.name_asked_for() }}
     from named
     where
         {{ filters.chosen('users', 'user_name') }}
@@ -187,17 +181,7 @@ chosen as materialized (
         and {{ filters.visible() }}
 ),
 
-placed as (
-    select
-        *,
-        coalesce(:top, '') <> '' and name not in (
-            select name from chosen
-            group by name
-            order by sum(cost_microdollars) desc, sum(calls) desc, name
-            limit cast(coalesce(:top, 0) as integer)
-        ) as is_other
-    from chosen
-)
+{{ filters.placed('chosen', 'cost_microdollars') }}
 
 {% set usd = '(sum(cost_microdollars) + sum(cost_rest) / 1e6) / 1e6' %}
 select
