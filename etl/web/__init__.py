@@ -28,6 +28,7 @@ from etl.web import (
     queries,
     questions,
     refresh,
+    search,
     visitors,
 )
 from etl.web.protocol import App
@@ -106,7 +107,7 @@ def register_routes(datasette: Datasette) -> list[Any]:
     """Register the addresses of the pages."""
     if site_of(datasette) is None:
         return []
-    ours = (pages, questions, refresh, login, agents)
+    ours = (pages, questions, search, refresh, login, agents)
     return [route for module in ours for route in module.routes()]
 
 

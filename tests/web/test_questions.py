@@ -14,7 +14,8 @@ from etl.show.caches import cache_use
 from etl.show.errors import KINDS, NOT_KNOWN
 from etl.warehouse.database import open_warehouse
 from etl.warehouse.write.watch import renew_watch
-from etl.web.questions import by_kind, found_names
+from etl.web.questions import by_kind
+from etl.web.search import found_names
 from tests.cases import cases
 from tests.support import SONNET, call, load, role_identity, rows, uuid_of, write_log
 from tests.web.html_page import Page

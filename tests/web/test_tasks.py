@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from etl.forecast.renew import renew_forecasts
-from etl.warehouse.database import open_warehouse
+from etl.warehouse.database import open_unchanged, open_warehouse
 from tests.web.browser import Browser
 from tests.web.server import serving_here
 
@@ -47,7 +47,7 @@ class Visit:
         self.page.goto(url)
         browser.drawn()
 
-    def click(self, what: Any, until: str) -> None:
+    def click(self, what: Any, until: str | Callable[[str], bool]) -> None:
         what.click()
         self.clicks += 1
         self.page.wait_for_url(until)
@@ -58,11 +58,24 @@ class Visit:
 
     def rows(self, table: str) -> list[list[str]]:
         """Return the cells of a table's rows, also of those that are folded."""
-        region = self.page.get_by_role("region", name=f"{table}, table")
+        region = self.page.get_by_role("region", name=f"{table}, table", exact=True)
         cells: list[list[str]] = region.locator("tbody tr").evaluate_all(
             "rows => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()))"
         )
         return cells
+
+    def link(self, name: str) -> None:
+        """Click a link by its whole name."""
+        before = self.page.url
+        found = self.page.get_by_role("link", name=name, exact=True).first
+        self.click(found, until=lambda url: url != before)
+
+    def column(self, table: str, heading: str) -> dict[str, str]:
+        """Return a column of a table by the names of its rows."""
+        region = self.page.get_by_role("region", name=f"{table}, table", exact=True)
+        headings = region.locator("thead th").all_inner_texts()
+        at = [one.strip(" ↑↓") for one in headings].index(heading)
+        return {row[0]: row[at] for row in self.rows(table)}
 
     def card(self, title: str) -> str:
         text: str = self.page.locator(".card", has_text=title).inner_text()
@@ -169,3 +182,86 @@ def test_yesterday_is_explained(browser: Browser, page: Any, desk: tuple[str, Pa
     visit.click(visit.preset("2026-11"), "**range=2026-11**")
     assert most in page.locator("h1").inner_text()
     assert "2026-11-01 to 2026-11-30" in page.locator(".range").inner_text()
+
+
+def test_which_users_use_the_dearest_model(browser: Browser, page: Any, url: str) -> None:
+    visit = Visit(browser, url)
+    visit.link("Models")
+    name = (
+        page.get_by_role("region", name="Models, table", exact=True)
+        .locator("tbody th")
+        .first.inner_text()
+    )
+    assert name == "Claude Opus 4.7"
+    visit.link(name)
+    assert list(visit.column("Users", "Cost")) == ["ops-automation"]
+    assert visit.clicks == 2
+
+
+def test_what_did_caching_save(browser: Browser, page: Any, url: str, demo_db: Path) -> None:
+    with open_unchanged(demo_db) as db:
+        ((saved,),) = db.execute("select sum(saved_usd) from cache_savings")
+    whole = f"${saved:.2f}"
+    visit = Visit(browser, url)
+    card = page.locator(".card", has_text="Saved by caching")
+    assert whole in card.inner_text()
+    visit.link(whole)
+    assert whole in page.locator(".cards").inner_text()
+    assert visit.column("Prompt caching", "Saved")
+    assert visit.clicks == 1
+
+
+def test_which_applications_are_throttled(browser: Browser, page: Any, url: str) -> None:
+    visit = Visit(browser, url)
+    visit.link("Errors")
+    throttled = visit.column("Applications", "Throttled")
+    assert throttled["claude-cli"] == max(throttled.values(), key=int)
+    assert visit.clicks == 1
+    browser.drawn()
+    figure = page.locator("figure[data-chart=errors]")
+    assert figure.get_attribute("data-drawn") == "yes"
+    figure.get_by_text("Table", exact=True).click()
+    kinds = [row.split("\t")[1] for row in figure.locator("tbody tr").all_inner_texts()]
+    assert {"throttled", "denied"} <= {*kinds}
+    # A table sorts and searches what is in the page.
+    users = page.get_by_role("region", name="Users, table", exact=True)
+    assert users.locator("tbody tr:visible").count() == 12
+    users.get_by_role("button", name="Denied").click()
+    denied = [int(one) for one in visit.column("Users", "Denied").values()]
+    assert denied == sorted(denied, reverse=True)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    box = page.get_by_label("Find in the table Users")
+    box.fill("BEDROCKROLE")
+    shown = users.locator("tbody tr:visible th").all_inner_texts()
+    assert shown
+    assert all("BedrockRole" in name for name in shown)
+    assert f"{len(shown)} of " in page.locator("output.hint:visible").first.inner_text()
+    box.fill("")
+    assert users.locator("tbody tr:visible").count() == 12
+    assert requests == []
+
+
+def test_hours_a_search_and_what_is_worth_a_look(browser: Browser, page: Any, url: str) -> None:
+    visit = Visit(browser, url)
+    page.locator("#look:visible").wait_for()
+    assert "nobody used it before" in page.locator("#look").inner_text()
+    browser.drawn()
+    week = page.locator("figure[data-chart=week]")
+    assert week.get_attribute("data-drawn") == "yes"
+    week.get_by_text("Table", exact=True).click()
+    assert week.locator("tbody tr").first.inner_text().split("\t")[0] == "Monday"
+    page.locator("#look td a").click()
+    page.wait_for_url("**/hour?hour=2026-11-**user=mobile-app")
+    assert (
+        "mobile-app"
+        in page.get_by_role("region", name="Latest calls, table", exact=True).inner_text()
+    )
+    page.get_by_role("link", name="hour by hour").click()
+    page.wait_for_url("**/?from=**user=mobile-app")
+    assert visit.column("Hours", "Calls")
+    page.get_by_label("Find an application, user").fill("chatb")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=chatb&from=2026-11-**")
+    page.get_by_role("link", name="ChatbotApp", exact=True).click()
+    page.wait_for_url("**/application?name=ChatbotApp&from=2026-11-**")
