@@ -265,8 +265,6 @@ def unusual(db: Database) -> dict[str, set[tuple[Any, ...]]]:
     }
 
 
-# -- what is planted ------------------------------------------------------------------------------
-
 # Of a copy of the company on a day: what happens, and the view and words that must show it.
 Planted = tuple[Batch, str, tuple[str, ...]]
 

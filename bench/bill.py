@@ -75,9 +75,6 @@ class Took(NamedTuple):
     found: str
 
 
-# -- the bill -------------------------------------------------------------------------------------
-
-
 def bill_rows(rows: int, bedrock: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of a bill."""
     draw = random.Random(1)
@@ -172,9 +169,6 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerow(rows[0])
         for row in rows:
             writer.writerow(json.dumps(v) if isinstance(v, dict) else v for v in row.values())
-
-
-# -- the contenders -------------------------------------------------------------------------------
 
 
 def timed(command: list[str], found: Callable[[str], str]) -> Took:

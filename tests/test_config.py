@@ -473,8 +473,6 @@ def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
             assert duration.total_seconds() == int(text[:-1]) * unit
 
 
-# -- who may visit -----------------------------------------------------------------------------
-
 HASH = "pbkdf2_sha256$480000$547fd049b5dffc5c8da21143de7656d4$7xVs93pQ6PRatnNDnumVAHMm6EB8nhVK9WFX1cQHTXM="
 
 
@@ -558,9 +556,6 @@ def test_a_visit_that_cannot_be_is_refused_without_a_secret(
     told = complaint(tmp_path, text)
     assert told.startswith(message)
     assert not any(secret in told for secret in ("secret", "s3cret", HASH[-40:]))
-
-
-# -- the example -------------------------------------------------------------------------------
 
 
 def uncommented(*, without: tuple[str, ...]) -> str:

@@ -189,8 +189,6 @@ def _read_number(most: int, value: Any) -> int:
     return value
 
 
-# -- what several tools take ----------------------------------------------------------------------
-
 TOP = number("top", "The most rows of each table; the answer says how many more there are.",
              MAX_TOP, DEFAULT_TOP)  # fmt: skip
 DAYS = (

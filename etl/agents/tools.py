@@ -87,9 +87,6 @@ def filters_of(sight: Filters, values: Mapping[str, Any]) -> Filters:
     return replace(sight, **{name: values[name] for name in known if name in values})
 
 
-# -- costs ----------------------------------------------------------------------------------------
-
-
 def _costs_by(db: Database, ask: Ask) -> Answer:
     by, billed = ask.arguments["by"], ask.arguments["billed"]
     return _of_report(build_report(db, by, ask.filters, with_billed=billed))
@@ -167,9 +164,6 @@ def _explain_call(db: Database, ask: Ask) -> Answer:
     return Answer(f"A call at {located.event_time}, as the warehouse holds it.", {}, {"rows": rows})
 
 
-# -- what is loaded, and what is missing ----------------------------------------------------------
-
-
 def _list_names(db: Database, ask: Ask) -> Answer:
     kind = ask.arguments["kind"]
     rows = [row for row in page(db, "choices", ask.filters) if kind in ("all", row["kind"])]
@@ -231,8 +225,6 @@ def _bill(db: Database, ask: Ask) -> Answer:
     words = f"{count(len(months), 'month')}; billed less ours: {dollars(difference, 2)} in all."
     return Answer(words, {}, {"months": months, "places": place_rows(found)})
 
-
-# -- the list -------------------------------------------------------------------------------------
 
 _MONEY = (
     "Units: USD, tokens. A cost is a lower bound where is_lower_bound is 1, and NULL if unknown."

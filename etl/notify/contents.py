@@ -103,9 +103,6 @@ def _link(url: str | None, path: str, text: str) -> list[Link]:
     return [Link(text, f"{url.rstrip('/')}{path}")] if url else []
 
 
-# -- budgets --------------------------------------------------------------------------------------
-
-
 def _of_budgets(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:
     rows = most_of_each(crossings_of(db, one.message_key))
     title = _budget_title(rows)
@@ -137,9 +134,6 @@ def _crossing_cells(row: Row) -> tuple[str, ...]:
     return (whose(row), what_happened(row), shown, microdollars(row["amount_microdollars"]), period)
 
 
-# -- unusual use ----------------------------------------------------------------------------------
-
-
 def _of_anomalies(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:
     blocks: list[Paragraph | Listing | Link] = []
     found = alerts_of(db, one.message_key)
@@ -154,9 +148,6 @@ def _of_anomalies(db: Database, one: Delivery, url: str | None, now: datetime) -
         title += ", some like those with stolen keys"
     blocks.append(Paragraph(f"Seen at {one.created_at}. docs/watch.md says how each is found."))
     return Document(title, [*blocks, *_link(url, "/", "Dashboard")], is_warning=True)
-
-
-# -- digest ---------------------------------------------------------------------------------------
 
 
 def _of_digest(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:
@@ -286,8 +277,7 @@ def _uncertain(db: Database, period: Period, total: Row | None) -> list[str]:
         lines.append(f"The cost is a lower bound: {lacks}.")
     if total["unpriced_calls"] or total["unpriced_tokens"]:
         names = numbers.without_price(usage(db, _filters(period), by=["model_id", "region"]))
-        more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-        lines.append(f"No price for {'; '.join(names[:_MOST_NAMES])}{more}.")
+        lines.append(f"No price for {numbers.some_of(names, _MOST_NAMES, '; ')}.")
     lines += [
         f"{_unattributed(row)} unattributed: no known call accounts for the usage."
         for row in usage(db, _filters(period), by=["application"])
@@ -302,9 +292,6 @@ def _unattributed(row: Row) -> str:
     if row["cost_usd"] is not None:
         return f"{numbers.cost(row, 2)} is"
     return f"{numbers.tokens(row['unpriced_tokens'])} tokens without a price are"
-
-
-# -- test -----------------------------------------------------------------------------------------
 
 
 def _of_test(db: Database, one: Delivery, url: str | None, now: datetime) -> Document:

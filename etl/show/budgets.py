@@ -129,9 +129,6 @@ def without_usage(names: Sequence[Row]) -> list[str]:
     ]
 
 
-# -- what happened --------------------------------------------------------------------------------
-
-
 def whose(row: Row) -> str:
     """Return a budget's name, and whose it is if each has one."""
     return f"{row['budget']} ({row['name']})" if row["name"] else str(row["budget"])

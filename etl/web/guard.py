@@ -122,9 +122,6 @@ def path_of(scope: Scope) -> str:
     return raw.partition(b"?")[0].decode("latin-1")
 
 
-# -- requests ------------------------------------------------------------------------------------
-
-
 def _refuse_request(site: Site, scope: Scope, *, is_json: bool) -> Response | None:
     """Refuse a request for reasons that do not depend on the visitor."""
     refusal = protocol.refusal(scope, is_json=is_json)
@@ -199,9 +196,6 @@ def _is_cross_site(headers: _Headers, host: str) -> bool:
     return any(urlsplit(origin).netloc.lower() != host.lower() for origin in headers.all("origin"))
 
 
-# -- visitors ------------------------------------------------------------------------------------
-
-
 async def _refuse_page(
     datasette: Datasette, site: Site, scope: Scope, receive: Receive
 ) -> Response | None:
@@ -255,9 +249,6 @@ def _ask_to_log_in(site: Site, scope: Scope, path: str) -> Response:
     if serve.tokens:
         return Response.text("Log in first", 401, {"WWW-Authenticate": "Bearer"})
     return Response.text("Log in first", status=403)
-
-
-# -- responses -----------------------------------------------------------------------------------
 
 
 def policy_for(datasette: Datasette, path: str) -> str:

@@ -208,9 +208,6 @@ def test_budgets_are_those_of_the_command_and_of_the_reader(path: Path) -> None:
     assert {row["budget"] for row in own["rows"]} == {"own"}
 
 
-# -- limits ------------------------------------------------------------------------------------
-
-
 def test_rows_beyond_the_limit_are_counted(path: Path) -> None:
     found = answer(path, "costs_by", by="days", top=5)
     assert [row["day"][-2:] for row in found["rows"]] == ["12", "11", "10", "09", "08"]
@@ -310,9 +307,6 @@ def test_too_many_questions_at_once_are_refused(path: Path) -> None:
     assert kinds.count(DataError) == THREADS + MAX_WAITING
 
 
-# -- arguments ---------------------------------------------------------------------------------
-
-
 @cases(("tool", "given", "told"), [
     ("costs_by", {"by": None}, "by is missing: What the rows are."),
     ("costs_by", {"by": "user"}, "by: 'user' is not one of users, applications"),
@@ -367,8 +361,6 @@ def test_an_empty_warehouse_says_so(empty_warehouse: Path) -> None:
     with pytest.raises(DataError, match="no bill in USD is loaded"):
         answer(empty_warehouse, "bill")
 
-
-# -- restricted readers ------------------------------------------------------------------------
 
 OTHERS = ("Desk", "Shop", "evil.example", "no.such-model", "2026-11-11", "eu-west-1")
 SEARCH: dict[str, Any] = {"visible_applications": ("Search",), "visible_teams": ("Ours",)}

@@ -230,8 +230,6 @@ def test_points_age_with_the_clock(aws: FakeAws, watch: Any, clock: FakeClock) -
     assert points(watch, asked) == []
 
 
-# -- custom metrics -------------------------------------------------------------------------------
-
 OWN = "Custom/Own"
 
 

@@ -159,8 +159,6 @@ def usage(
     return line._replace(**fields)
 
 
-# -- styles ---------------------------------------------------------------------------------------
-
 _CUR = {
     "bill_payer_account_id": "payer",
     "bill_billing_entity": "seller",

@@ -61,7 +61,6 @@ from tests.support import (
 
 CHECKS = ("bill_cells_are_current", "bill_reasons_are_current")
 
-# -- planted differences --------------------------------------------------------------------------
 
 Plant = Callable[[list[Line]], list[Line]]
 
@@ -273,9 +272,6 @@ def test_input_that_has_the_cached_tokens_in_it_is_told(db: Database, tmp_path: 
     assert reasons(db) == {"gross or net input": -16 * PICO // 10}
 
 
-# -- ours, as it stood ----------------------------------------------------------------------------
-
-
 def test_what_is_known_later_changes_nothing_that_was_compared(
     db: Database, tmp_path: Path
 ) -> None:
@@ -357,9 +353,6 @@ def test_whose_usage_it_is_may_be_decided_again_on_both_sides(db: Database, tmp_
     load_both(db, tmp_path, bill_of(HISTORY))
     apply_config(db, (UserRule(user="team of {who}", principal_arn="*:user/{who}"),), {})
     assert reasons(db) == {}
-
-
-# -- always ---------------------------------------------------------------------------------------
 
 
 ON_MANTLE = SONNET._replace(model_id="anthropic.claude-sonnet-4-5")
@@ -457,9 +450,6 @@ def test_the_reasons_add_up_whatever_the_bill_and_the_calls_are(
         }
         assert all(found[tuple(key)] == pytest.approx(pico / PICO) for *key, pico in months)
     assert failed_checks(db, CHECKS) == {}
-
-
-# -- the command ----------------------------------------------------------------------------------
 
 
 def test_reconcile_says_whether_a_month_agrees_and_why_not(tmp_path: Path) -> None:

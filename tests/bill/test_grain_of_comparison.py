@@ -35,9 +35,6 @@ BY_REASON = (
 )
 
 
-# -- models ---------------------------------------------------------------------------------------
-
-
 def test_a_model_has_one_name_in_the_bill_and_in_calls(db: Database, tmp_path: Path) -> None:
     """The bill's is the id under which its price is listed."""
     used = Used(DAYS[-1], "alice", SHORT_SONNET, {"input": MILLION, "output": MILLION})
@@ -75,9 +72,6 @@ def test_models_that_share_a_price_are_compared_together(db: Database, tmp_path:
     load(db, tmp_path / "exports", now=LATER)
     assert reasons(db) == {}
     assert rows(db, "select distinct model_id from bill_comparison") == [(SONNET.model_id,)]
-
-
-# -- payers ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_one_export", [True, False])
@@ -133,9 +127,6 @@ def test_on_the_day_of_a_move_ours_belongs_to_who_bills_most_of_it(
     assert sum(value or 0 for _, value in rows(db, counted)) == 5
 
 
-# -- discounts ------------------------------------------------------------------------------------
-
-
 def discount_of(bill: list, part: Decimal) -> list:  # type: ignore[type-arg]
     return [
         line._replace(kind="EdpDiscount", cost=-line.cost * part, quantity=Decimal(0))
@@ -186,9 +177,6 @@ def test_a_discount_that_names_no_usage_is_of_what_is_charged_at_list_price(
     )
     load_both(db, tmp_path, [*nova, *haiku, lump])
     assert reasons(db) == {"discount": 0} or reasons(db) == {}
-
-
-# -- estimates ------------------------------------------------------------------------------------
 
 
 def test_an_estimate_is_off_by_no_more_than_was_estimated(db: Database, tmp_path: Path) -> None:
@@ -249,9 +237,6 @@ def test_more_than_others_had_too_much_is_no_estimate(db: Database, tmp_path: Pa
         ("bob", "estimate error", -1_000),
     ]
     assert reasons(db) == {"missing calls": 3_000 * 250_000}
-
-
-# -- the command ----------------------------------------------------------------------------------
 
 
 def test_a_month_without_differences_is_a_header_in_csv(tmp_path: Path) -> None:

@@ -223,9 +223,6 @@ def test_what_the_marketplace_charges_without_a_name_is_found_by_its_code(
     assert found == [("credit", -0.01), ("tax", 0.05), ("usage", 0.25)]
 
 
-# -- tokens ---------------------------------------------------------------------------------------
-
-
 UNITS = {
     # As AWS writes it.
     "stated": (NOVA, {}, 1_000_000, "proved"),
@@ -296,9 +293,6 @@ def test_scopes_tiers_and_the_mantle_endpoint_are_told_apart(db: Database, tmp_p
         (SONNET.model_id, "output", "global", "batch"),
         ("moonshotai.kimi-k3", "input", "global", "flex"),
     ]
-
-
-# -- callers --------------------------------------------------------------------------------------
 
 
 PRINCIPALS = (
@@ -454,9 +448,6 @@ def test_a_month_is_final_two_weeks_later_by_when_aws_wrote_it(
     write_export(tmp_path, lines, form="csv.gz", written_at=f"{written_at}T03:00:00Z")
     load(db, tmp_path, now=datetime(2026, 12, 24, tzinfo=UTC))
     assert rows(db, "select open_days from bill_status") == [(open_days,)]
-
-
-# -- killed ---------------------------------------------------------------------------------------
 
 
 # Dies by its own hand once the old month is deleted and the new one written, but not committed.

@@ -217,9 +217,6 @@ def test_an_older_copy_is_left_out_unless_it_is_wanted(db: Database, tmp_path: P
     assert billed(db) == {(NOVA.model_id, "input"): 2_000}
 
 
-# -- nothing is half replaced ---------------------------------------------------------------------
-
-
 def missing(data: Path, manifest: Path) -> None:
     min(data.iterdir()).unlink()
 

@@ -103,9 +103,6 @@ def of(*targets: Target, url: str | None = None) -> Config:
     return Config(notify=Notify(targets=targets, url=url))
 
 
-# -- servers --------------------------------------------------------------------------------------
-
-
 class Webhook:
     """A web server that keeps what it is sent; ``answers`` are the statuses of its next answers."""
 

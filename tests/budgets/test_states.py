@@ -153,9 +153,6 @@ def test_a_restricted_visitor_sees_what_is_wholly_of_both_applications_and_teams
     assert visible(spending, applications=search) == ["app", "each app Search"]
 
 
-# -- what cannot be judged ------------------------------------------------------------------------
-
-
 def reason_of(spending: Spending, at: str, **options: Any) -> tuple[str, str]:
     state = spending.state(at, **options)
     return state["state"], state["reason"] or ""
@@ -307,8 +304,6 @@ def test_estimates_count_at_their_upper_end_where_the_budget_says_so(spending: S
     assert (expected["counted_usd"], expected["is_lower_bound"]) == (0.5, 1)
     assert (upper["state"], upper["counted_usd"], upper["cost_usd"]) == ("exceeded", 0.95, 0.5)
 
-
-# -- any budget -----------------------------------------------------------------------------------
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "user": ("alice", "bob", "carol"),

@@ -71,9 +71,6 @@ def statuses(path: Path) -> dict[str, str]:
     return {name: one["status"] for name, one in answer(path)[1].items()}
 
 
-# -- a good warehouse -----------------------------------------------------------------------------
-
-
 def test_a_good_warehouse_passes_every_check(path: Path) -> None:
     status, found = answer(path)
     assert status == 0
@@ -107,9 +104,6 @@ def test_the_title_of_a_check_is_the_question_on_top_of_it() -> None:
     assert question_of("-- Is it\n-- so? Each row is not.\nselect 1") == "Is it so?"
     for name in SQL_CHECKS:
         assert question_of(sql_text(f"checks/{name}")).endswith("?")
-
-
-# -- figures that are wrong -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("check", some(DAMAGE, 4))
@@ -167,9 +161,6 @@ def test_dropped_calls_that_came_back_are_told(path: Path) -> None:
     assert "may be counted twice" in found["dropped_calls"]["detail"]
 
 
-# -- other versions, other programs ---------------------------------------------------------------
-
-
 def test_an_older_schema_is_told_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old = Database(path)
@@ -222,9 +213,6 @@ def test_what_is_no_warehouse(tmp_path: Path, make: Callable[[Path], None], mess
     status, out, err = run("check", "--db", path)
     assert (status, out) == (1, "")
     assert message in err
-
-
-# -- files that are damaged -----------------------------------------------------------------------
 
 
 def overwrite(path: Path, offset: int, length: int, seed: int = 1) -> None:

@@ -86,9 +86,6 @@ def text(findings: list[Finding], width: int = 80) -> str:
     return capture.get()
 
 
-# -- all is well ----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def healthy(aws: FakeAws) -> FakeAws:
     deliver(aws, 1, tokens=(10, 5))
@@ -136,9 +133,6 @@ def test_every_region_of_the_account_is_looked_at(aws: FakeAws) -> None:
     enabled = [name for name, status in aws.accounts.regions.items() if status != "not-opted-in"]
     assert (regions.status, regions.detail) == (OK, f"{len(enabled)} regions with Bedrock")
     assert {finding.region for finding in findings} == {None, *enabled}
-
-
-# -- permissions ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("action", some(PERMISSIONS, 3))
@@ -190,9 +184,6 @@ def test_the_list_of_regions_may_be_denied(aws: FakeAws) -> None:
     assert {finding.region for finding in findings} == {None}
 
 
-# -- other accounts -------------------------------------------------------------------------------
-
-
 def test_a_role_that_lets_one_in_is_told_with_who_one_is_there(aws: FakeAws) -> None:
     role = aws.role(OTHER, "Reader")
     aws.faults.append(Fault("denied", operation="ListMetrics", times=None))
@@ -240,9 +231,6 @@ def test_an_organization_that_may_not_be_listed(aws: FakeAws) -> None:
     assert denied.status == FAILED
     assert "add organizations:ListAccounts to the policy of user tester" in str(denied.fix)
     assert {finding.region for finding in findings} == {None}
-
-
-# -- credentials, clock, outages ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -358,9 +346,6 @@ def test_an_answer_that_is_damaged_is_no_permission(aws: FakeAws) -> None:
     failed = one(visit(aws), "cloudtrail:LookupEvents")
     assert failed.status == FAILED
     assert "incomplete response" in failed.detail
-
-
-# -- tokens and logging ---------------------------------------------------------------------------
 
 
 def tokens(aws: FakeAws, **choice: Any) -> Finding:
@@ -516,8 +501,6 @@ def test_a_log_group_that_is_configured_is_tried_and_may_not_be_there(healthy: F
     assert "logs:FilterLogEvents" not in {finding.check for finding in unwanted}
 
 
-# -- buckets ---------------------------------------------------------------------------------------
-
 TRAIL = TrailFiles(uri="s3://logs/prefix")
 
 
@@ -583,9 +566,6 @@ def test_a_bucket_is_listed_by_the_role_that_reads_it(aws: FakeAws) -> None:
     assert (failed.check, failed.account_id) == ("sts:AssumeRole", OTHER)
     assert str(failed.fix).startswith(f"allow sts:AssumeRole on {closed.role_arn} in the policy of")
     assert "s3:ListBucket" not in {finding.check for finding in findings}
-
-
-# -- what is shown --------------------------------------------------------------------------------
 
 
 def test_it_fits_eighty_columns_and_tells_regions_that_stand_alike_together(aws: FakeAws) -> None:

@@ -60,9 +60,6 @@ def values(event: dict[str, Any]) -> dict[str, Any]:
 ONE = ("--region", "us-east-1")
 
 
-# -- where an event is found ----------------------------------------------------------------------
-
-
 def test_a_file_needs_neither_aws_nor_a_warehouse(alone: None, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.json", [call(1, tokens=(1000, 10))])
     status, out, err = run("inspect", log)
@@ -212,9 +209,6 @@ def test_without_credentials_it_says_so_and_shows_what_there_is(
     assert "no AWS credentials" in err or "AWS was not asked" in err or "too old" in err
 
 
-# -- the newest -----------------------------------------------------------------------------------
-
-
 def test_the_newest_of_the_warehouse_and_of_the_event_history(aws: FakeAws) -> None:
     for number in range(5):
         aws.place().deliver(record(number, hours_ago=2 + number))
@@ -329,9 +323,6 @@ def test_a_damaged_file_gives_what_there_is_and_status_1(alone: None, tmp_path: 
         assert "truncated" in err
 
 
-# -- configuration --------------------------------------------------------------------------------
-
-
 def test_the_configuration_decides_as_it_would_for_a_load(alone: None, tmp_path: Path) -> None:
     Path("bedrock_usage.toml").write_text(
         'application_metadata_key = "team"\n'
@@ -357,9 +348,6 @@ def test_the_configuration_decides_as_it_would_for_a_load(alone: None, tmp_path:
 def write_config(folder: Path, text: str) -> Path:
     (folder / "other.toml").write_text(text)
     return folder / "other.toml"
-
-
-# -- what is never shown --------------------------------------------------------------------------
 
 
 def test_nothing_that_anybody_said_is_in_any_output(alone: None, tmp_path: Path) -> None:
@@ -397,9 +385,6 @@ def test_a_terminal_obeys_nothing_that_a_caller_wrote(alone: None, tmp_path: Pat
         assert status == 0, err
         assert not {"\x1b", "\x07", "\u202e"} & set(out + err)
         assert "[red]" in out
-
-
-# -- a survey -------------------------------------------------------------------------------------
 
 
 def test_a_survey_of_files_of_the_warehouse_and_of_the_newest(aws: FakeAws, tmp_path: Path) -> None:

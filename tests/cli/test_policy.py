@@ -74,9 +74,6 @@ EVERYTHING = {
 }
 
 
-# -- what is printed ------------------------------------------------------------------------------
-
-
 def test_by_default_it_is_all_that_one_account_takes() -> None:
     assert set(allowed(policy())) == EVERYTHING
 
@@ -227,9 +224,6 @@ def test_wrong_usage_is_status_2(words: list[str], message: str) -> None:
     status, out, err = run("policy", *words)
     assert (status, out) == (2, "")
     assert message in err
-
-
-# -- it is what the code calls --------------------------------------------------------------------
 
 
 def operations(file: Path) -> set[str]:

@@ -66,9 +66,6 @@ EAST = [
 ]
 
 
-# -- from where -----------------------------------------------------------------------------------
-
-
 def test_the_public_files_of_every_service_are_read_without_credentials(
     aws: FakeAws, lists: Any
 ) -> None:
@@ -169,9 +166,6 @@ def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (status, "no offer file" in err) == (1, True)
 
 
-# -- which regions --------------------------------------------------------------------------------
-
-
 def test_by_default_the_regions_of_the_calls_or_of_the_configuration_are_read(
     aws: FakeAws, lists: Any, tmp_path: Path
 ) -> None:
@@ -223,9 +217,6 @@ def test_wrong_usage_is_status_2(aws: FakeAws, words: list[str], message: str) -
     status, _, err = run("prices", "sync", *words)
     assert (status, message in err) == (2, True), err
     assert not Path("bedrock_usage.db").exists()
-
-
-# -- what goes wrong ------------------------------------------------------------------------------
 
 
 PASSING = [
@@ -314,9 +305,6 @@ def test_an_odd_file_does_not_stop_the_others(lists: Any, tmp_path: Path) -> Non
     assert [row[:2] for row in synced()] == [("eu-west-1", NOVA)]
 
 
-# -- what it says ---------------------------------------------------------------------------------
-
-
 def test_what_is_held_back_is_said_and_accepted_on_request(aws: FakeAws, lists: Any) -> None:
     lists.publish(offer(BEDROCK, [Product(IN, "0.0030"), IRELAND], "2026-11-25"))
     status, out, err = run("prices", "sync", "--region", "us-east-1")
@@ -367,8 +355,6 @@ def test_a_price_of_a_model_in_use_that_is_not_clear_is_status_1(
     assert run("load", tmp_path / "log.json")[0] == 0
     assert run("prices", "sync", "--from", tmp_path / "one.json")[0] == 1
 
-
-# -- weekly ---------------------------------------------------------------------------------------
 
 SYNC = ("sync", "--region", "us-east-1", "--since", "1d")
 
@@ -436,9 +422,6 @@ def test_a_failure_is_a_warning_and_is_tried_again_a_day_later(
         forget_reading(minutes)
         assert run(*SYNC)[0] == 0
         assert len(lists.downloads) == downloads
-
-
-# -- permissions ----------------------------------------------------------------------------------
 
 
 def test_the_policy_allows_the_api_only_where_it_is_chosen(aws: FakeAws, tmp_path: Path) -> None:

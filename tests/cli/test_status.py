@@ -79,9 +79,6 @@ def squeezed(lines: list[str]) -> str:
     return " ".join(" ".join(lines).split())
 
 
-# -- what it reports ------------------------------------------------------------------------------
-
-
 def test_a_stream_with_its_lag_and_its_age(db: Database) -> None:
     save_stream(db)
     (stream,) = answer(db)["streams"]
@@ -303,9 +300,6 @@ def test_what_comes_from_outside_is_only_ever_text(db: Database) -> None:
     text = squeezed(table(db))
     assert "\x1b" not in text
     assert text.count("[bold]x[/bold]") == 4
-
-
-# -- what is stale --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

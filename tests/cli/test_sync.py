@@ -203,9 +203,6 @@ def test_the_demo_is_left_alone(aws: FakeAws, tmp_path: Path) -> None:
     assert "holds the demo's data" in err
 
 
-# -- for ever -------------------------------------------------------------------------------------
-
-
 def start(aws: FakeAws, database: Path, *words: str) -> subprocess.Popen[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     return subprocess.Popen(

@@ -135,9 +135,6 @@ def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-# -- dropping calls -------------------------------------------------------------------------------
-
-
 def test_calls_go_and_every_figure_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch)
     before = figures(path)
@@ -294,9 +291,6 @@ def test_names_are_kept_as_long_as_anything_refers_to_them(db: Database, tmp_pat
     assert rows(db, "pragma foreign_keys") == foreign_keys
 
 
-# -- cut short ------------------------------------------------------------------------------------
-
-
 class CutShortError(Exception):
     """Represents anything that ends a run."""
 
@@ -402,9 +396,6 @@ def test_killed_at_random_moments(path: Path, tmp_path: Path) -> None:
     assert kills >= 1
 
 
-# -- compacting -----------------------------------------------------------------------------------
-
-
 def test_the_file_becomes_smaller_and_holds_the_same(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
@@ -471,9 +462,6 @@ def test_its_copy_is_on_the_disk_and_not_in_memory(
         assert "pragma temp_store = file" in seen[:at_work]
         assert "pragma temp_store = memory" in seen[at_work:]
         assert rows(db, "pragma temp_store_directory") == []
-
-
-# -- with other processes ------------------------------------------------------------------------
 
 
 def test_no_sync_meanwhile(path: Path) -> None:

@@ -346,9 +346,6 @@ def test_names_arrive_as_they_are(db: Database, tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "out/usage-2026-11.csv").read_bytes()
 
 
-# -- prices ---------------------------------------------------------------------------------------
-
-
 def test_prices_are_imported_again_and_price_the_same(
     db: Database, tmp_path: Path, new_warehouse: Callable[[], AbstractContextManager[Database]]
 ) -> None:
@@ -377,9 +374,6 @@ def test_prices_are_imported_again_and_price_the_same(
         assert (status, err.split(" ", 1)[1]) == (0, "rates imported\n")
         of_month = [row for row in before if row[0].startswith("2026-10")]
         assert [row for row in rows(other, costs) if row[0].startswith("2026-10")] == of_month
-
-
-# -- files ----------------------------------------------------------------------------------------
 
 
 def test_files_are_for_their_owner_and_leave_no_others(months: Path, tmp_path: Path) -> None:
@@ -463,9 +457,6 @@ def test_gaps_stand_in_the_manifest(months: Path, tmp_path: Path) -> None:
         ("cloudtrail/b", "2026-10-01T00:00:00Z", "2026-10-05T00:00:00Z", "not read"),
         ("cloudtrail/b", "2026-10-30T12:00:00Z", "2026-10-31T23:59:59Z", "not read yet"),
     ]
-
-
-# -- size -----------------------------------------------------------------------------------------
 
 
 def made_up(count: int) -> Table:

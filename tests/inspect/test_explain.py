@@ -448,9 +448,6 @@ def test_a_discount_is_said_with_the_list_price(db: Database) -> None:
     assert (values(result)["cost"], values(result)["list cost"]) == (1.46875, 1.5)
 
 
-# -- what input contains ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("usage", "model", "form", "counted", "why"),
     [

@@ -152,9 +152,6 @@ def test_the_survey_of_a_warehouse_says_the_same_of_its_calls(db: Database, tmp_
     assert not has(stored, "events")
 
 
-# -- applications ---------------------------------------------------------------------------------
-
-
 def test_callers_without_an_application_are_listed_with_a_rule_that_names_them(
     db: Database, tmp_path: Path
 ) -> None:
@@ -237,9 +234,6 @@ def test_text_that_a_caller_wrote_breaks_out_of_no_snippet() -> None:
                       "[user_aliases]").user_aliases) == 1  # fmt: skip
 
 
-# -- users ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("identity", "user", "why"),
     [
@@ -260,9 +254,6 @@ def test_users_that_are_not_people_are_listed(identity: Any, user: str, why: str
 def test_people_are_not_listed() -> None:
     sso = role_identity("AWSReservedSSO_Dev_0123456789abcdef", "carol@x")
     assert not has(surveyed(call(1), call(2, userIdentity=sso)), "users")
-
-
-# -- prices ---------------------------------------------------------------------------------------
 
 
 def test_models_without_a_price_are_listed_with_a_file_that_prices_them(
@@ -292,9 +283,6 @@ def test_models_without_a_price_are_listed_with_a_file_that_prices_them(
     assert rows(db, "select cost_usd from calls where model_id like 'acme.model%'") == [(3.000003,)]
 
 
-# -- tokens ---------------------------------------------------------------------------------------
-
-
 def test_the_command_switches_every_body_off_and_is_one_that_aws_takes() -> None:
     words = shlex.split(logging_command("us-west-2"))
     assert words[:5] == ["aws", "bedrock", "put-model-invocation-logging-configuration",
@@ -315,9 +303,6 @@ def test_regions_that_are_none_are_not_in_a_command() -> None:
     fix = section(found, "tokens").fix
     assert "rm -rf" not in fix
     assert re.findall(r"--region (\S+)", fix) == ["eu-west-1"]
-
-
-# -- size -----------------------------------------------------------------------------------------
 
 
 def test_memory_does_not_grow_with_callers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,9 +47,6 @@ def done(scenarios: str, calls: str) -> list[str]:
     return [f"Successful scenarios: {scenarios}", f"Successful API calls: {calls}"]
 
 
-# -- before anything is spent ---------------------------------------------------------------------
-
-
 def test_a_dry_run_asks_nothing_of_aws(aws: FakeAws) -> None:
     status, out, _ = run("lab", "traffic", "--dry-run")
     assert (status, aws.count()) == (0, 0)
@@ -153,9 +150,6 @@ def test_a_wrong_file_is_refused_with_the_reason(
     assert (status, aws.count()) == (2, 0)
     assert said in err
     assert "--print-scenarios" in err
-
-
-# -- calls that fail ------------------------------------------------------------------------------
 
 
 def test_a_throttled_call_is_made_again(aws: FakeAws, clock: FakeClock, small: list[str]) -> None:
@@ -305,9 +299,6 @@ def test_a_stop_ends_the_run_between_two_calls(
     assert (status, summary(out), calls_made(aws)) == (1, done("0/2", "1/3"), 1)
     assert "Stopped: the remaining calls were not sent" in err
     assert [e.status for e in ledger()] == ["ok"]
-
-
-# -- who calls, and what is kept ------------------------------------------------------------------
 
 
 def test_the_environment_gives_the_calls_no_other_name(

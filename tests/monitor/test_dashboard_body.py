@@ -90,9 +90,6 @@ def test_expressions_are_not_longer_than_cloudwatch_takes() -> None:
         assert all(len(line[0]["expression"]) <= 1024 + len("SUM()") for line in lines)
 
 
-# -- the projection, evaluated by an interpreter of metric math -----------------------------------
-
-
 class MetricMath(ast.NodeVisitor):
     """Evaluates the expressions that the dashboard uses over the hours of ``times``."""
 

@@ -77,9 +77,6 @@ def monitor(*words: object, answer: str | None = None) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-# -- publish --------------------------------------------------------------------------------------
-
-
 def test_a_dry_run_prints_the_plan_and_its_price_and_sends_nothing(
     aws: FakeAws, path: Path
 ) -> None:
@@ -211,9 +208,6 @@ def test_wrong_usage_is_status_2(aws: FakeAws, path: Path, words: list[str], mes
     assert writes(aws) == []
 
 
-# -- after each sync ------------------------------------------------------------------------------
-
-
 def test_after_a_sync_it_is_published_if_the_file_says_so(aws: FakeAws, tmp_path: Path) -> None:
     words = ("--region", "us-east-1", "--since", "2d", "--source", "cloudtrail", "--db", "w.db")
     aws.place().deliver(a_call(1))
@@ -233,9 +227,6 @@ def test_after_a_sync_it_is_published_if_the_file_says_so(aws: FakeAws, tmp_path
     assert status == 1
     assert "Left out          3 new metrics of 1 pair" in err
     assert len(put_metrics(aws)) == 3
-
-
-# -- dashboard ------------------------------------------------------------------------------------
 
 
 def client(service: str) -> Any:
@@ -288,9 +279,6 @@ def test_a_dashboard_of_someone_else_is_left_alone(aws: FakeAws, path: Path) -> 
     monitor("remove", "--yes", "--db", path)
     body = client("cloudwatch").get_dashboard(DashboardName="BedrockUsage")["DashboardBody"]
     assert body == foreign
-
-
-# -- alarm ----------------------------------------------------------------------------------------
 
 
 def alarms() -> list[dict[str, Any]]:
@@ -394,9 +382,6 @@ def test_alarms_and_topics_of_someone_else_are_left_alone(aws: FakeAws, path: Pa
     assert monitor("remove", "--yes", "--db", path)[0] == 0
     assert [alarm["MetricName"] for alarm in alarms()] == ["M"]
     assert len(client("sns").list_topics()["Topics"]) == 1
-
-
-# -- remove ---------------------------------------------------------------------------------------
 
 
 def test_remove_takes_away_all_that_is_ours_after_yes(aws: FakeAws, path: Path) -> None:

@@ -26,9 +26,6 @@ NEW = Target(1, "111122223333", "us-east-1", None, None, 0)
 LATER = Target(1, "111122223333", "us-east-1", "2026-11-01T00:00:00Z", "2026-11-20T11:00:00Z", 0)
 
 
-# -- names ----------------------------------------------------------------------------------------
-
-
 # A character becomes 12 at most, so none of these is too long.
 @given(st.text(max_size=LONGEST // 12))
 def test_any_name_becomes_a_value_that_cloudwatch_takes_and_back(name: str) -> None:
@@ -65,9 +62,6 @@ def test_long_names_stay_apart() -> None:
     assert to_dimension("x" * LONGEST) == "x" * LONGEST
 
 
-# -- prices ---------------------------------------------------------------------------------------
-
-
 @cases(
     ("metrics", "dollars"),
     [
@@ -100,9 +94,6 @@ def test_no_price_is_rounded_to_nothing(amount: str, text: str) -> None:
     assert prices.dollars(Decimal(amount)) == text
 
 
-# -- requests -------------------------------------------------------------------------------------
-
-
 @long
 def test_a_request_has_at_most_a_thousand_values_and_a_megabyte() -> None:
     start = "2026-11-20T10:00:00Z"
@@ -127,9 +118,6 @@ def test_every_metric_that_can_be_configured_is_known() -> None:
 def test_dollars_are_picodollars_over_10_to_the_12() -> None:
     datum = to_datum(CustomMetric("A", "m", "CostUSD"), NOW, 1_234_567_890_123)
     assert (datum["Value"], datum["Unit"]) == (1.234567890123, "None")
-
-
-# -- periods --------------------------------------------------------------------------------------
 
 
 def hours(chosen: object) -> tuple[str, ...]:
@@ -162,9 +150,6 @@ def test_what_is_too_old_is_left_out_and_said() -> None:
     assert hours(chosen)[0] == "19 11:00"
     chosen = choose_range(LATER, Monitor(), NOW, dropped_before="2026-11-19T11:00:00Z")
     assert hours(chosen)[0] == "19 11:00"
-
-
-# -- the outcome of a request ---------------------------------------------------------------------
 
 
 def flying(age: timedelta, published: int = 100, amount: int = 40) -> InFlight:

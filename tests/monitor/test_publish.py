@@ -118,9 +118,6 @@ def test_nothing_is_put_for_what_is_unknown_or_zero(live: Live) -> None:
     assert live.sums("FailedCalls") == {"Failing": 1}
 
 
-# -- estimates ------------------------------------------------------------------------------------
-
-
 def with_totals(live: Live, hour: datetime, tokens: int) -> None:
     for metric in ("InputTokenCount", "OutputTokenCount"):
         live.world.place.metric("AWS/Bedrock", metric, {"ModelId": HAIKU}, {hour: tokens})
@@ -161,9 +158,6 @@ def test_an_estimate_that_changes_is_corrected(live: Live) -> None:
     live.publish()
     assert live.sums("InputTokens") == {"Search": 600, "Chat": 400}
     assert live.sums("CostUSD") == live.costs()
-
-
-# -- what goes wrong ------------------------------------------------------------------------------
 
 
 def test_a_crash_between_the_put_and_the_ledger_counts_once(
@@ -359,9 +353,6 @@ def test_what_since_could_not_put_is_put_by_the_next_run(live: Live) -> None:
     assert live.sums("InputTokens") == {"Search": 3}
 
 
-# -- which periods --------------------------------------------------------------------------------
-
-
 def test_the_first_run_puts_a_day_and_since_puts_more(live: Live) -> None:
     live.call(ago=30 * HOUR, tokens=(1, 1))
     live.call(ago=20 * HOUR, tokens=(2, 1))
@@ -403,9 +394,6 @@ def test_what_vacuum_dropped_is_not_taken_back(live: Live) -> None:
     )
     assert live.publish().left == []
     assert live.sums("InputTokens") == before
-
-
-# -- price ----------------------------------------------------------------------------------------
 
 
 def test_nothing_is_published_before_the_price_is_agreed_to(live: Live) -> None:
@@ -470,9 +458,6 @@ def test_only_the_applications_that_are_wanted(live: Live) -> None:
     live.publish()
     assert live.publish(only).values == 0  # nothing is reversed
     assert live.plan(only).metrics == 1
-
-
-# -- the level that alarms watch ------------------------------------------------------------------
 
 
 def levels(live: Live) -> list[float]:

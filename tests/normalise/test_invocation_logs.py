@@ -68,9 +68,6 @@ def tokens_of(record: object) -> Tokens | None:
     return event_of(record).tokens
 
 
-# -- the row --------------------------------------------------------------------------------------
-
-
 def test_a_call_as_a_full_row() -> None:
     record = logged(
         timestamp="2026-06-16T00:20:50Z",
@@ -209,9 +206,6 @@ def test_the_service_tier_that_only_the_bodies_state(
         assert event_of(record | {"serviceTier": "priority"}).service_tier == "priority"
 
 
-# -- who ------------------------------------------------------------------------------------------
-
-
 @cases(
     "identity",
     [
@@ -285,9 +279,6 @@ def test_metadata_is_cut_to_what_bedrock_allows(metadata: object, kept: object) 
     assert (json.loads(found) if found else None) == kept
     assert len(complaints) == 1
     assert complaints[0].startswith("requestMetadata ")
-
-
-# -- how much -------------------------------------------------------------------------------------
 
 
 def counts(**fields: Any) -> dict[str, Any]:
@@ -550,9 +541,6 @@ def test_a_body_may_be_anything(body: object) -> None:
     assert tokens_of(logged(output=paths)) == Tokens("invocation log", 25, 150)
 
 
-# -- what is no call ------------------------------------------------------------------------------
-
-
 @cases(
     ("record", "reason"),
     [
@@ -586,8 +574,6 @@ def test_a_time_without_a_zone_is_utc() -> None:
     assert row is not None
     assert row.event_time == "2026-11-02T10:15:00Z"
 
-
-# -- what never gets out --------------------------------------------------------------------------
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-1, 40), st.floats(0, 9), st.text(max_size=3)

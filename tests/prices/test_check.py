@@ -63,8 +63,6 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-# -- each kind of finding --------------------------------------------------------------------------
-
 BASE = rate()
 USE = (MODEL, "*", "regional", "standard", "input", 0)
 # Rates beside the base, and what they break.
@@ -140,9 +138,6 @@ def test_another_list_has_what_the_book_lacks() -> None:
     assert found(book, listed(7, token_kind="cache_write_5m")) == []
 
 
-# -- what was reviewed -----------------------------------------------------------------------------
-
-
 def test_the_reviewed_list_silences_exactly_its_entry(known: Path) -> None:
     lists = [listed(1), listed(1, by="litellm b"), listed(5, token_kind="output")]
     book = [rate(2)]
@@ -175,8 +170,6 @@ def test_this_release_has_only_disagreements_that_were_reviewed(
     assert status == 0, out
     assert re.fullmatch(r"[\d,]+ rates compared with litellm .*, genai-prices .*\n0 findings, and \d+ known.*\n", out)  # fmt: skip
 
-
-# -- the other lists -------------------------------------------------------------------------------
 
 LITELLM: dict[str, Any] = {
     "us.anthropic.claude-x": {"input_cost_per_token": 3.3e-06},
@@ -306,9 +299,6 @@ def test_every_prefix_has_a_region_to_compare_in() -> None:
 def test_a_wheel_has_no_extracts_and_says_so(elsewhere: Path) -> None:
     _, out, _ = run("prices", "check", "--as-of", "2026-11-29")
     assert "no other list (name one with --litellm or --genai)" in out
-
-
-# -- a user's warehouse ----------------------------------------------------------------------------
 
 
 def test_a_rate_that_another_origin_supersedes_breaks_no_rule() -> None:

@@ -112,9 +112,6 @@ class Bill:
         return sum((self._costs[id(one)] for one in used), Decimal(0))
 
 
-# -- random books and calls ------------------------------------------------------------------------
-
-
 def book_of(chance: random.Random) -> list[PriceRow]:
     """Return rates for most uses, each with one period, two, or two with a day between them."""
 
@@ -200,8 +197,6 @@ def event(number: int, one: Used, source: str | None = "additionalEventData") ->
         tokens=Tokens(source, **counts) if source else None,
     )  # fmt: skip
 
-
-# -- the property ----------------------------------------------------------------------------------
 
 LEVELS = {
     "usage_cost": ("hour", "user_name", "application", "region", "model_id"),

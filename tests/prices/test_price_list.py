@@ -204,9 +204,6 @@ def test_each_usage_type_that_was_seen_has_its_price_or_its_reason(example: Exam
         assert found == Listed(*example.means)
 
 
-# -- the tables -----------------------------------------------------------------------------------
-
-
 def test_each_rule_has_an_example_that_no_rule_before_it_takes() -> None:
     for row in table("usage_types"):
         taken = next(
@@ -240,8 +237,6 @@ def test_a_name_of_two_models_is_refused() -> None:
     with pytest.raises(DataError, match="nova pro"):
         parse_tables(*texts)
 
-
-# -- a round trip ---------------------------------------------------------------------------------
 
 TIERS = {"standard", "batch", "flex", "priority"}
 KINDS = {"input", "output", "cache_read", "cache_write_5m", "cache_write_30m", "cache_write_1h"}
@@ -368,8 +363,6 @@ def test_the_book_s_own_rates_come_back_from_every_style(style: str, db: Databas
     )
     assert {(region, Key(*one)): usd for region, *one, usd in synced} == wanted
 
-
-# -- what is not guessed --------------------------------------------------------------------------
 
 INPUT = Product("USE1-NovaPro-input-tokens", "0.0008")
 S45_INPUT = Product("USE1-MP:USE1_InputTokenCount-Units", "3.3", ONE_M, S45)
@@ -517,9 +510,6 @@ def test_a_name_that_says_latency_is_not_the_base_row() -> None:
     fast = row._replace(usage_type=f"{INPUT.usage_type}-latency-optimized")
     assert isinstance(found := meaning(fast), Listed)
     assert found.key.service_tier == "latency"
-
-
-# -- files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", SERVICE_CODES)

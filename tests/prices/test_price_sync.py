@@ -79,9 +79,6 @@ def pro_call(
     )  # fmt: skip
 
 
-# -- dates ----------------------------------------------------------------------------------------
-
-
 def test_a_rate_begins_on_the_day_when_it_was_published_and_ends_when_the_next_does(
     db: Database,
 ) -> None:
@@ -142,9 +139,6 @@ def test_a_new_release_does_not_override_it_and_an_import_does(
     db.execute("update prices set usd_per_mtok = 100000 where origin = 'seed'")
     found = read(db, "2026-11-21", (IN, "0.0010"))
     assert (found.held, dated(db)) == ([], before)
-
-
-# -- the same versions give the same rates --------------------------------------------------------
 
 
 def test_the_same_files_twice_write_nothing_the_second_time(db: Database) -> None:
@@ -229,9 +223,6 @@ def shared(new_warehouse: Any) -> Any:
         yield db
 
 
-# -- corrections ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("order", [("T06", "T18"), ("T18", "T06")])
 def test_a_second_price_on_one_day_is_a_correction(db: Database, order: tuple[str, str]) -> None:
     usd = {"T06": "0.0010", "T18": "0.0009"}
@@ -262,9 +253,6 @@ def test_a_version_that_now_says_something_else_corrects_what_it_said(db: Databa
         (1_000_000, "2026-11-20", None, "2026-11-29"),
         (900_000, "2026-11-20", None, None),
     ]
-
-
-# -- held back ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("usd", ["0.0017", "0.00039"])
@@ -374,9 +362,6 @@ def test_a_new_price_is_simply_new(db: Database) -> None:
     product = Product("USE1-acme.big-9-mantle-input-tokens-standard", "99", "1M tokens")
     found = read(db, "2026-11-20", product)
     assert changes(found) == [(NEW, None, 99_000_000, "2026-11-20")]
-
-
-# -- a dry run ------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(db: Database) -> None:

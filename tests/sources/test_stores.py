@@ -67,9 +67,6 @@ class Broken(LocalStore):
         return super().files(folder)
 
 
-# -- a local folder -------------------------------------------------------------------------------
-
-
 def test_a_path_is_a_file_or_a_folder(root: str) -> None:
     put(root, "a/1.json", content="four")
     found = STORE.find(f"{root}a/../a/1.json")
@@ -211,8 +208,6 @@ def test_a_large_file_is_given_in_pieces_as_often_as_it_is_asked_for(
     with pytest.raises(RejectError, match="No such file"):
         list(content.pieces())
 
-
-# -- what is below a root -------------------------------------------------------------------------
 
 DAYS = [
     f"{TRAIL_A}2026/10/31/",
@@ -365,9 +360,6 @@ def test_streams_are_not_looked_for_in_the_depths_of_other_folders(root: str) ->
         max(folder.removeprefix(root).count("/") for folder in store.listed if "AWS" not in folder)
         == 4
     )
-
-
-# -- reading ahead --------------------------------------------------------------------------------
 
 
 class Slow:

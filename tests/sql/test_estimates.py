@@ -300,8 +300,6 @@ def test_large_totals_do_not_overflow(db: Database) -> None:
     ]
 
 
-# -- the totals reconcile, whatever happened ------------------------------------------------------
-
 MODELS = (HAIKU, SONNET, SONNET[3:], f"{HAIKU}:200k")
 CALL = st.tuples(
     st.sampled_from("ABC"),

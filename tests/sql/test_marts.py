@@ -238,8 +238,6 @@ def test_a_profile_that_is_not_loaded_stands_for_itself(db: Database, tmp_path: 
     ]
 
 
-# -- the files of sql/ ----------------------------------------------------------------------------
-
 FOLDERS = (*VIEW_LAYERS, "checks", "exports", "load", "pages", "queries", "reports")
 
 

@@ -442,9 +442,6 @@ def compare_periods(db: Database, parts: list[Part]) -> None:
         assert sum(row["cost_picodollars"] or 0 for row in days) == its.cost
 
 
-# -- the two cases that once failed ---------------------------------------------------------------
-
-
 COHERE = "cohere.command-r-v1:0"
 
 

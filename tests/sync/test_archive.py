@@ -78,9 +78,6 @@ def loaded(world: World, folder: Path, path: Path) -> Path:
     return path
 
 
-# -- what is kept ---------------------------------------------------------------------------------
-
-
 def test_files_are_as_cloudtrail_names_and_writes_them(world: World, tmp_path: Path) -> None:
     world.deliver(1, 3 * HOUR)
     world.deliver(2, 3 * HOUR + MINUTE)
@@ -156,9 +153,6 @@ def test_a_file_does_not_wait_longer_than_a_minute(world: World, tmp_path: Path)
     assert len(kept(tmp_path / "kept")) == 400
 
 
-# -- once -----------------------------------------------------------------------------------------
-
-
 def test_what_is_read_again_is_not_written_again(world: World, tmp_path: Path) -> None:
     world.deliver(1, 10 * MINUTE)
     world.deliver(2, 3 * HOUR, eventName="ListFoundationModels")
@@ -198,9 +192,6 @@ def test_entries_are_forgotten_with_the_events_themselves(world: World, tmp_path
     world.clock.advance(91 * DAY)
     world.sync(archive=archive(tmp_path))
     assert world.rows("select * from archived_events") == []
-
-
-# -- a warehouse of it ----------------------------------------------------------------------------
 
 
 def test_loading_the_archive_gives_what_the_sync_gave(world: World, tmp_path: Path) -> None:
@@ -277,9 +268,6 @@ def test_two_accounts_logs_and_dropped_calls_are_no_matter(world: World, tmp_pat
     assert views(world.path) == dropped
 
 
-# -- nothing is claimed that is not kept ----------------------------------------------------------
-
-
 class Failing(LocalArchive):
     """An archive that takes so many files and then no more."""
 
@@ -344,9 +332,6 @@ def test_a_crash_between_file_and_commit_repeats_an_event_and_loses_none(
     assert len(kept(tmp_path / "kept")) == 2
     other = loaded(world, tmp_path / "kept", tmp_path / "loaded.db")
     assert views(other) == views(world.path)
-
-
-# -- the places -----------------------------------------------------------------------------------
 
 
 def test_a_local_file_is_never_seen_half_written(
@@ -448,8 +433,6 @@ def test_a_put_is_tried_again_where_that_may_help(world: World, bucket: Any) -> 
     assert world.sync(archive=s3(world)).problems == []
     assert len(keys(bucket)) == 1
 
-
-# -- killed ---------------------------------------------------------------------------------------
 
 SYNC = """
 import sys

@@ -297,9 +297,6 @@ def test_a_result_that_is_not_whole_claims_nothing(
     assert hourly(world) == {utc(hour_of(NOW) - HOUR): 5}
 
 
-# -- how many calls -------------------------------------------------------------------------------
-
-
 @cases("series", [1, 10, 40, 100, 300, 500, 501, 600])
 def test_ninety_days_take_at_most_so_many_calls(series: int) -> None:
     found = stretches(hour_of(NOW - 90 * DAY), NOW + timedelta(minutes=13), series)

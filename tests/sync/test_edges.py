@@ -92,9 +92,6 @@ def test_a_refusal_of_what_is_new_is_a_failure_and_no_edge(world: World) -> None
     assert gaps(world) == []
 
 
-# -- late events ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("late", [30 * HOUR, 7 * DAY - HOUR])
 @pytest.mark.parametrize("every", [DAY, 10 * DAY])
 def test_what_comes_up_to_a_week_late_is_found_and_recorded(
@@ -151,9 +148,6 @@ def test_reading_again_ends_where_its_requests_are_used_up_and_status_says_so(
     # It is over, until a day later.
     world.sync()
     assert world.lookups() == asked + 2 + 3 + 1
-
-
-# -- totals ---------------------------------------------------------------------------------------
 
 
 def put(world: World, values: dict[object, float], name: str = "InputTokenCount") -> None:

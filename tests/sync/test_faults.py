@@ -160,9 +160,6 @@ def test_pages_out_of_order_move_no_bookmark(world: World, monkeypatch: pytest.M
     assert len(world.event_ids()) == 4
 
 
-# -- whatever happens, in whatever order ----------------------------------------------------------
-
-
 class Killed(BaseException):
     """A power cut, before or after a commit."""
 

@@ -60,9 +60,6 @@ def asked(world: World) -> list[dict[str, Any]]:
     return [r.params for r in world.aws.requests if r.operation == "FilterLogEvents"]
 
 
-# -- what is read ---------------------------------------------------------------------------------
-
-
 def test_the_first_run_reads_ninety_days(world: World) -> None:
     ages = [MINUTE, HOUR, DAY + HOUR, 30 * DAY, 89 * DAY]
     for number, age in enumerate([*ages, 91 * DAY]):
@@ -251,9 +248,6 @@ def test_messages_may_be_wrapped_or_events_of_a_trail(world: World) -> None:
     assert (outcome.rejected, stored(world)) == (0, requests(1, 2, 3))
 
 
-# -- what cannot be read --------------------------------------------------------------------------
-
-
 def test_what_is_no_record_is_rejected_by_the_id_of_its_event(world: World) -> None:
     world.place.log_invocation("Permissions are correctly set for Amazon Bedrock logs.", NOW - DAY)
     log(world, 1, 2 * HOUR)
@@ -343,9 +337,6 @@ def test_a_group_that_was_there_and_is_gone_is_a_failure(world: World) -> None:
     (problem,) = sync(world, REGION, "eu-west-1").problems
     assert str(problem.stream) == STREAM
     assert world.state(STREAM)["error"] == problem.message
-
-
-# -- interruptions --------------------------------------------------------------------------------
 
 
 def fill(world: World, count: int = 160) -> list[str]:

@@ -79,9 +79,6 @@ def check(db: Database) -> None:
     assert rows(db, wrong) == []
 
 
-# -- rules -------------------------------------------------------------------------------------
-
-
 def test_stored_calls_are_attributed_when_the_rules_change_and_go_back(
     db: Database, tmp_path: Path
 ) -> None:
@@ -343,9 +340,6 @@ def test_hits_and_changed_calls_are_looked_up_by_their_whole_key(
     }
 
 
-# -- rules for users -------------------------------------------------------------------------------
-
-
 def by_session(number: int, session: str, **fields: Any) -> dict[str, Any]:
     return call(number, userIdentity=role_identity("lab", session), tokens=(5, 6), **fields)
 
@@ -391,9 +385,6 @@ def test_an_alias_may_be_a_pattern_for_users_now_and_later(db: Database, tmp_pat
     assert len(rows(db, "select 1 from users where alias is not null")) == 1
 
 
-# -- projects ----------------------------------------------------------------------------------
-
-
 def test_a_project_is_named_by_the_configuration_by_its_tags_else_by_its_id(
     db: Database, tmp_path: Path
 ) -> None:
@@ -419,9 +410,6 @@ def test_a_project_is_named_by_the_configuration_by_its_tags_else_by_its_id(
         ("Catalogue", 1), ("Shared", 1), ("Tickets", 1), ("Unknown", 1)
     ]  # fmt: skip
     check(db)
-
-
-# -- aliases -----------------------------------------------------------------------------------
 
 
 def test_an_alias_is_shown_everywhere_and_the_raw_name_stays_in_calls(
@@ -476,9 +464,6 @@ def test_usage_that_no_call_explains_keeps_its_name(db: Database, tmp_path: Path
     ]
     assert rows(db, "select input_tokens from unattributed_usage") == [(100,)]
     check(db)
-
-
-# -- old databases, and any order of changes ----------------------------------------------------
 
 
 def test_events_stored_before_there_were_rules(tmp_path: Path) -> None:

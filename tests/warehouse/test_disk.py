@@ -117,9 +117,6 @@ def logs_of(folder: Path, *sizes: int) -> list[Path]:
     return files
 
 
-# -- disks ----------------------------------------------------------------------------------------
-
-
 class SmallDisk:
     """A separate file system, in memory."""
 
@@ -199,9 +196,6 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     disk = SmallDisk(tmp_path / "disk")
     yield disk
     disk.close()
-
-
-# -- full, or failing -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", some([SmallDisk, LimitedFiles], 1))
@@ -311,9 +305,6 @@ def test_reading_on_a_full_disk_says_so_or_works(small_disk: SmallDisk, tmp_path
     small_disk.make_room()
     assert dump(path) == before
     assert run("report", "users", "--db", path)[0] == 0
-
-
-# -- read-only ------------------------------------------------------------------------------------
 
 
 class ReadOnlyDisk:
@@ -450,9 +441,6 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     assert "w.db: Permission denied; make it readable, or choose another" in ended.told
 
 
-# -- damaged --------------------------------------------------------------------------------------
-
-
 def damage_header(path: Path) -> None:
     with path.open("r+b") as file:
         file.write(random.Random(1).randbytes(100))
@@ -551,9 +539,6 @@ def test_a_log_of_changes_that_is_torn(tmp_path: Path) -> None:
         assert dump(path) == wanted
     assert counts <= {0, 30, 60, 90}
     assert len(counts) > 1
-
-
-# -- messages -------------------------------------------------------------------------------------
 
 
 @cases(

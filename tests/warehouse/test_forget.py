@@ -69,9 +69,6 @@ def traces(folder: Path, *names: str) -> list[tuple[str, str]]:
     ]
 
 
-# -- what is a name -------------------------------------------------------------------------------
-
-
 def knowing(*names: str, patterns: tuple[str, ...] = ()) -> Forgotten:
     key = Forgotten(b"key", {})
     return Forgotten(b"key", {key.hash_of(n): len(re.findall(r"[\w.@-]+", n)) for n in names}, patterns)  # fmt: skip
@@ -121,8 +118,6 @@ def test_what_would_meet_too_much_is_refused(name: str) -> None:
     with pytest.raises(DataError):
         check_name(name)
 
-
-# -- a warehouse ----------------------------------------------------------------------------------
 
 NAMES = ("zoe.quist", "zoe.quist@corp.example", "Żaneta-Łęcka", "yuri+dev@corp.example", "xandra")
 
@@ -305,9 +300,6 @@ def test_a_loader_that_is_open_meanwhile_obeys(db: Database, tmp_path: Path) -> 
     loader.write(Batch(events=[event(2)]))
     assert len(rows(db, "select * from users where user_name = 'zoe'")) == 0
     assert rows(db, "select count(distinct user_key) from events") == [(1,)]
-
-
-# -- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_says_what_goes_and_asks(tmp_path: Path) -> None:

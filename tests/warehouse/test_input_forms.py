@@ -251,8 +251,6 @@ def test_a_profile_that_turns_out_to_be_openai_s_changes_what_is_stored(
     assert failed_checks(db) == {}
 
 
-# -- estimates ------------------------------------------------------------------------------------
-
 CLOUDWATCH = [(GPT, "InputTokenCount", 10_000), (GPT, "CacheReadInputTokenCount", 4_000)]
 
 

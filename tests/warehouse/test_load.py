@@ -318,8 +318,6 @@ def _record(number: int, kind: str) -> dict[str, Any]:
     return call(number, tokens=tokens, sharedEventID=uuid_of(number))
 
 
-# -- killed at any moment -----------------------------------------------------------------------
-
 LOADER = """
 import sys
 from pathlib import Path
@@ -408,9 +406,6 @@ def test_two_roles_of_one_name_prefix_are_two_users(db: Database, tmp_path: Path
         ("App", "Unknown"),
         ("App-BedrockRole", "App"),
     ]
-
-
-# -- several readers at once --------------------------------------------------------------------
 
 
 def _log(*records: object) -> bytes:

@@ -83,9 +83,6 @@ def test_a_token_shows_a_client_what_its_visitor_may_see(login: Pages) -> None:
             in_a_session(url, ask_it)
 
 
-# -- who may ask -------------------------------------------------------------------------------
-
-
 @cases(("headers", "code"), [
     ({}, 401),
     ({"Authorization": "Bearer wrong"}, 401),
@@ -157,8 +154,6 @@ def test_a_proxy_signs_agents_in(demo_db: Path) -> None:
         assert post(foreign, "freshness").status_code == 403
 
 
-# -- restricted visitors -----------------------------------------------------------------------
-
 OTHER = "DataAnalysisApp"
 # Every way to ask for what others did.
 ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -207,9 +202,6 @@ def test_a_restricted_visitor_reads_no_view(login: Pages) -> None:
         answer = told(visitor, "resources/read", uri=uri)
         assert "no such resource" in answer["error"]["message"]
     assert "result" in told(visitor, "resources/read", uri="bedrock-usage://docs/numbers")
-
-
-# -- limits ------------------------------------------------------------------------------------
 
 
 def nested(depth: int) -> bytes:

@@ -44,9 +44,6 @@ def login(served: Pages) -> Pages:
     return served
 
 
-# -- the server's name -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("host", some([
     "localhost", "localhost:8001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:8001", "[::1]", "[::1]:80",
     "localhost.", "localhost:",
@@ -132,9 +129,6 @@ def test_a_shared_server_accepts_only_its_configured_names(
     with serving(demo_db, serve, host) as pages:
         answer = Visitor(pages).get("/-/login", headers={"Host": asked})
         assert answer.status_code == code
-
-
-# -- logging in --------------------------------------------------------------------------------
 
 
 def test_without_logging_in_only_the_login_page_is_shown(login: Pages) -> None:
@@ -291,9 +285,6 @@ def test_there_is_no_hashing_tool_and_no_password_in_a_header(login: Pages) -> N
     assert Visitor(login, **headers).get("/-/actor.json").status_code == 401
 
 
-# -- forms of other sites ----------------------------------------------------------------------
-
-
 @cases(
     ("headers", "code"),
     [
@@ -329,9 +320,6 @@ def test_other_methods_are_refused(pages: Pages, method: str) -> None:
     visitor = Visitor(pages, "127.0.0.1")
     answer = visitor.request(method, "/", headers={"Host": "localhost"})
     assert answer.status_code == 405
-
-
-# -- limits ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("form", "sql"), crossed(["", ".json", ".csv"], [
@@ -387,8 +375,6 @@ def test_a_large_body_is_not_read(login: Pages) -> None:
     assert visitor.request("POST", "/-/logout", content=body).status_code in (401, 413)
 
 
-# -- headers -----------------------------------------------------------------------------------
-
 OWN = ("/", "/application?name=ChatbotApp", "/user?name=x", "/model?name=x", "/cost")
 THEIRS = (
     "/bedrock_usage", "/bedrock_usage/calls", "/bedrock_usage/usage", "/bedrock_usage/usage.json",
@@ -436,9 +422,6 @@ def test_a_policy_of_the_pages_own_stays() -> None:
     assert [v for n, v in found if n == b"x-frame-options"] == [b"DENY"]
 
 
-# -- names that are markup ---------------------------------------------------------------------
-
-
 def test_markup_in_any_name_stays_text_on_every_page(tmp_path: Path) -> None:
     script = "<script>alert(1)</script>"
     identity = {
@@ -466,9 +449,6 @@ def test_markup_in_any_name_stays_text_on_every_page(tmp_path: Path) -> None:
             seen += page.text
             assert script not in page.text, path
         assert "&lt;script&gt;alert(1)" in seen
-
-
-# -- the secret --------------------------------------------------------------------------------
 
 
 def test_the_secret_survives_a_restart_and_is_private(tmp_path: Path) -> None:

@@ -33,9 +33,6 @@ def login(demo_db: Path) -> Iterator[Pages]:
         yield pages
 
 
-# -- names that exist and that do not ------------------------------------------------------------
-
-
 @pytest.mark.parametrize("password", [PASSWORD, "wrong", "", "\ud800", "x" * 60_000])
 @pytest.mark.parametrize("user", ["cheap", "dear", "nobody", "", "cheap_password_hash"])
 def test_every_name_takes_the_same_work(
@@ -110,9 +107,6 @@ def test_only_as_many_checks_wait_as_can_finish_in_time(monkeypatch: pytest.Monk
     assert {type(one) for one in found} == {bool, TooManyChecksError}
 
 
-# -- locks ---------------------------------------------------------------------------------------
-
-
 def test_no_number_of_other_names_evicts_a_lock() -> None:
     now = [0.0]
     attempts = LoginAttempts(lambda: now[0])
@@ -144,9 +138,6 @@ def test_no_number_of_other_names_evicts_a_lock() -> None:
 )
 def test_an_address_is_its_network(one: str, other: str, is_same: bool) -> None:
     assert (attempt_keys("a", one) == attempt_keys("a", other)) == is_same
-
-
-# -- sessions ------------------------------------------------------------------------------------
 
 
 def log_out(visitor: Visitor) -> None:
@@ -234,9 +225,6 @@ def test_where_the_file_cannot_be_written_a_restart_ends_all(
     kept.end("carol", ended)
     assert (kept.is_open("carol", ended), kept.is_open("carol", other)) == (False, True)
     assert not Sessions(file).is_open("carol", ended)
-
-
-# -- malformed forms -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

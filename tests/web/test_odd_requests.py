@@ -247,9 +247,6 @@ def run_caught(app: Any) -> list[Any]:
     return sent
 
 
-# -- over the wire -------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def address(demo_db: Path) -> Iterator[tuple[str, int]]:
     with wired(build_datasette(demo_db, Config()).app()) as address:

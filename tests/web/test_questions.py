@@ -78,9 +78,6 @@ def errors(pages: Pages, *by: str, **more: str) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-# -- errors --------------------------------------------------------------------------------------
-
-
 def test_errors_are_counted_by_kind_with_the_calls_that_they_are_of(few: Pages) -> None:
     assert errors(few) == [("throttled", 2, 6), ("denied", 1, 6), ("other", 1, 6)]
     assert sorted(errors(few, "application")) == [
@@ -149,9 +146,6 @@ def test_every_kind_of_error_has_its_words(tmp_path: Path) -> None:
     assert {row["error_kind"] for row in found} | {NOT_KNOWN} == {*KINDS}
 
 
-# -- the others ----------------------------------------------------------------------------------
-
-
 def test_an_hour_shows_its_calls_and_those_beside_it(few: Pages) -> None:
     shown = text(few, "/hour?hour=2026-11-02T10")
     assert "Calls of 2026-11-02, 10:00 to 10:59 UTC" in shown
@@ -215,9 +209,6 @@ def test_what_is_unusual_is_told_of_users_and_applications_as_a_whole(pages: Pag
     for more in ("user=nobody", "application=Unknown", "region=us-east-1", "to=2026-11-20"):
         assert "nobody used it before" not in text(pages, f"/unusual?{more}"), more
     assert f'data-rows-of="/unusual?user={user}"' in pages.open(f"/user?name={user}").text
-
-
-# -- search --------------------------------------------------------------------------------------
 
 
 @cases(

@@ -136,9 +136,6 @@ def wait_for_end(pid: int) -> None:
         time.sleep(0.05)
 
 
-# -- as a process ----------------------------------------------------------------------------------
-
-
 def test_a_refresh_brings_what_is_new_and_the_pages_show_it(aws: FakeAws, warehouse: Path) -> None:
     deliver(aws, 1, user="alice", tokens=(1, 2))
     with serving_here(warehouse) as url, Visitor(url) as visitor:
@@ -295,9 +292,6 @@ def test_a_form_without_a_script_comes_back_to_its_page(aws: FakeAws, warehouse:
         assert response.headers["location"] == "/bedrock_usage/user_costs?user_name=a"
         assert "The refresh has started" in visitor.get(response.headers["location"]).text
         visitor.ended()
-
-
-# -- who may, and from where -----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -66,8 +66,6 @@ def no_pictures_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasette.handle_exception.rich", None)
 
 
-# -- where it runs -----------------------------------------------------------------------------
-
 MARK = "mark57"
 OF_A_VISITOR = (
     f"?sql=select+'{MARK}'", f".json?sql=select+'{MARK}'", f".csv?sql=select+'{MARK}'&_stream=1",
@@ -232,9 +230,6 @@ def test_no_other_database_answers_sql(pages: Pages) -> None:
         assert pages.open(f"{path}?sql=select+1").status_code in (403, 404)
 
 
-# -- limits on an address -----------------------------------------------------------------
-
-
 @cases(
     ("query", "code"),
     [
@@ -260,8 +255,6 @@ def test_comments_without_an_end_do_not_stop_the_server(pages: Pages) -> None:
     assert time.process_time() - began < 2
     assert pages.get(sql="select 1 /* " + "/* */ " * 1000).status_code == 200
 
-
-# -- other sites ---------------------------------------------------------------------------------
 
 LINK = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 KINDS = {
