@@ -39,8 +39,8 @@ def _of_model(caller: Caller) -> Caller:
     )
 
 
-# One after the other; with how many times the most callers are allowed before it applies. The
-# callers of an earlier step count as well, so at most three times as many and the last ones remain.
+# One after the other; with how many times the most callers are allowed before it applies. What the
+# first step made counts in the second, so twice as many and those of the last step remain.
 STEPS: tuple[tuple[Callable[[Caller], Caller], int], ...] = (
     (_of_role_and_application, 1),
     (_of_model, 2),

@@ -67,7 +67,7 @@ def test_the_smallest_callers_are_counted_together(cases: Path, tmp_path: Path) 
         named = [caller for caller in callers if caller.user_name != "(others)"]
         assert len(named) == min(MOST, len(before[day]))
         places = {caller[:4] for caller in before[day]}
-        assert len(callers) <= 3 * MOST + len(places)
+        assert len(callers) <= 2 * MOST + len(places)
     gone = {(day, one) for day in before for one in before[day] if one not in after[day]}
     assert manifest_of(tmp_path / "few").counts["callers_in_others"] >= len(gone) > 60
 
