@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -114,21 +115,23 @@ def test_two_loads_at_once_on_a_warehouse_that_is_not_there_yet(tmp_path: Path) 
 
 def test_one_who_writes_without_a_pause_lets_others_in(db: Database, tmp_path: Path) -> None:
     """A writer that retried as seldom as SQLite does would wait for minutes."""
-    is_over = threading.Event()
-    written = 0
+    has_begun, is_over = threading.Event(), threading.Event()
 
     def write() -> None:
-        nonlocal written
         with open_warehouse(tmp_path / "warehouse.db", patience=Patience()) as own:
             loader = Loader(own)
-            while not is_over.is_set():
-                loader.write(batch(written % 40))
-                written += 1
+            for number in itertools.count():
+                if is_over.is_set():
+                    return
+                loader.write(batch(number % 40))
+                has_begun.set()
                 time.sleep(0.015)  # a batch is put together in no less
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
+        # Opening the file may take longer than all that follows.
+        assert has_begun.wait(60)
         loader = Loader(db)
         began = time.monotonic()
         for number in range(5):
@@ -137,7 +140,6 @@ def test_one_who_writes_without_a_pause_lets_others_in(db: Database, tmp_path: P
     finally:
         is_over.set()
         thread.join()
-    assert written
 
 
 @pytest.mark.parametrize("is_long", [False, True])
