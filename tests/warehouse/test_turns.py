@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
@@ -24,7 +23,7 @@ from etl.normalise.rows import Event
 from etl.normalise.rules import ApplicationRule
 from etl.warehouse import turns
 from etl.warehouse.database import open_warehouse
-from etl.warehouse.turns import Patience
+from etl.warehouse.turns import Patience, transaction
 from etl.warehouse.upkeep.check import rebuild
 from etl.warehouse.upkeep.vacuum import compact, drop_unused_names
 from etl.warehouse.write.attribution import apply_config
@@ -119,13 +118,11 @@ def test_one_who_writes_without_a_pause_lets_others_in(db: Database, tmp_path: P
 
     def write() -> None:
         with open_warehouse(tmp_path / "warehouse.db", patience=Patience()) as own:
-            loader = Loader(own)
-            for number in itertools.count():
-                if is_over.is_set():
-                    return
-                loader.write(batch(number % 40))
-                has_begun.set()
-                time.sleep(0.015)  # a batch is put together in no less
+            while not is_over.is_set():
+                with transaction(own):
+                    has_begun.set()
+                    time.sleep(0.2)  # a batch is written in about as much
+                time.sleep(0.015)  # and put together in no less
 
     thread = threading.Thread(target=write)
     thread.start()
